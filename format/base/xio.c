@@ -1,0 +1,71 @@
+#include "format/base/xio.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+ssize_t read_full(int fd, void *data, size_t len)
+{
+	unsigned char *at = data;
+	size_t got = 0;
+
+	while (got < len) {
+		ssize_t n = read(fd, at + got, len - got);
+
+		if (n == 0)
+			break;
+		if (n < 0) {
+			if (errno == EINTR)
+				continue;
+			return -1;
+		}
+		got += (size_t)n;
+	}
+	return (ssize_t)got;
+}
+
+ssize_t pread_full(int fd, void *data, size_t len, uint64_t offset)
+{
+	unsigned char *at = data;
+	size_t got = 0;
+
+	while (got < len) {
+		ssize_t n = pread(fd, at + got, len - got, (off_t)(offset + got));
+
+		if (n == 0)
+			break;
+		if (n < 0) {
+			if (errno == EINTR)
+				continue;
+			return -1;
+		}
+		got += (size_t)n;
+	}
+	return (ssize_t)got;
+}
+
+int write_all(int fd, const void *data, size_t len)
+{
+	const unsigned char *at = data;
+
+	while (len > 0) {
+		ssize_t n = write(fd, at, len);
+
+		if (n < 0) {
+			if (errno == EINTR)
+				continue;
+			return -1;
+		}
+		at += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+void close_quietly(int fd)
+{
+	int saved = errno;
+
+	if (fd >= 0)
+		(void)close(fd);
+	errno = saved;
+}

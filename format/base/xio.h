@@ -1,0 +1,20 @@
+#ifndef MBX_BASE_XIO_H
+#define MBX_BASE_XIO_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* EINTR and short counts are handled here, once. Descriptors are O_CLOEXEC everywhere. */
+
+/* Reads until len bytes or end of file. Returns the count, or -1 with errno set. */
+ssize_t read_full(int fd, void *data, size_t len);
+ssize_t pread_full(int fd, void *data, size_t len, uint64_t offset);
+
+/* Writes all of it. Returns 0, or -1 with errno set. */
+int write_all(int fd, const void *data, size_t len);
+
+/* Closes and keeps errno; for error paths and for descriptors that were only read. -1 is fine. */
+void close_quietly(int fd);
+
+#endif

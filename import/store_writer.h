@@ -1,0 +1,56 @@
+#ifndef MBX_STORE_WRITER_H
+#define MBX_STORE_WRITER_H
+
+#include "format/store_spec.h"
+#include "format/stream.h"
+
+#include <sys/types.h>
+
+struct report;
+struct losses;
+
+/*
+ * A store writer mirrors the reader: one const instance a driver, listed in writers.c. Its sink
+ * takes the records of one user, builds everything in staging directories beside the final places
+ * (stage.h), and makes it visible by rename in publish().
+ */
+enum on_exist { EXIST_REFUSE, EXIST_MERGE, EXIST_REPLACE };
+enum fsync_mode { FSYNC_NEVER, FSYNC_BATCH, FSYNC_ALWAYS };
+
+struct writer_opts {
+	enum on_exist on_exist;
+	enum fsync_mode fsync;
+	unsigned jobs;
+	uid_t uid;                      /* owner of what is written; already effective */
+	gid_t gid;
+	struct report *report;
+	struct losses *losses;          /* what the driver finds beyond its caps: names mapped, ... */
+};
+
+struct user_sink;
+struct user_sink_ops {
+	/* As sink_ops.put, from REC_USER to REC_USER_END. */
+	int (*put)(struct user_sink *dst, const struct record *rec, struct mbx_err *err);
+	/* Everything is written to staging and complete; nothing visible. After it no put(). */
+	int (*prepare)(struct user_sink *dst, struct mbx_err *err);
+	/* Makes it durable (unless the caller did: see writers.c) and visible; undone on failure. */
+	int (*publish)(struct user_sink *dst, struct mbx_err *err);
+	/* Without publish(): removes the staging. */
+	void (*close)(struct user_sink *dst);
+};
+struct user_sink {
+	const struct user_sink_ops *ops;
+};
+
+struct store_writer {
+	const char *name, *summary;
+	const char *const *keys;
+	uint32_t caps;                  /* enum mbx_field bits that the store can hold */
+	int (*open)(const struct store_loc *loc, const struct writer_opts *opts,
+		    struct user_sink **sink_r, struct mbx_err *err);
+};
+
+extern const struct store_writer *const store_writers[]; /* NULL-ended */
+const struct store_writer *store_writer_find(const char *name);
+
+#endif
