@@ -15,26 +15,26 @@ struct report;
 struct reader_opts {
 	const struct selection *select; /* mailboxes; never NULL */
 	struct report *report;
-	bool frozen;                    /* any change while reading fails the user (75) */
-	bool lock;                      /* take the store's own locks */
+	bool frozen; /* any change while reading fails the user (75) */
+	bool lock;   /* take the store's own locks */
 	unsigned jobs;
 };
 
 struct store_reader {
-	const char *name, *summary;     /* "maildir", one line for --help */
-	const char *const *keys;        /* see store_spec_check_keys() */
-	uint32_t known;                 /* enum mbx_field bits that it can tell */
+	const char *name, *summary; /* "maildir", one line for --help */
+	const char *const *keys;    /* see store_spec_check_keys() */
+	uint32_t known;             /* enum mbx_field bits that it can tell */
 	/* 66 if there is no such store or user. */
 	int (*open)(const struct store_loc *loc, const struct reader_opts *opts,
-		    struct source **src_r, struct mbx_err *err);
+	            struct source **src_r, struct mbx_err *err);
 };
 
-extern const struct store_reader *const store_readers[]; /* NULL-ended */
+extern const struct store_reader *const store_readers[];        /* NULL-ended */
 const struct store_reader *store_reader_find(const char *name); /* NULL: none */
 
 /* All chosen users of a store as one source, with REC_END: what mbxexport and mbxverify pump from.
  * Applies the rules of STORE and user options (64, 66). home: template or NULL. */
 int readers_open(const struct store_spec *spec, const char *home, const struct selection *select,
-		 const struct reader_opts *opts, struct source **src_r, struct mbx_err *err);
+                 const struct reader_opts *opts, struct source **src_r, struct mbx_err *err);
 
 #endif

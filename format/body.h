@@ -11,9 +11,9 @@
 /*
  * A body handle: the bytes of one message, not yet read.
  *
- * 1. Whoever receives a REC_MSG record owns its body and closes it once, body_close(); NULL is fine.
- *    A source gives the body away: it stays valid after next(), and until body_close(), even after
- *    the source is closed, unless it is streamed.
+ * 1. Whoever receives a REC_MSG record owns its body and closes it once, body_close(); NULL is
+ * fine. A source gives the body away: it stays valid after next(), and until body_close(), even
+ * after the source is closed, unless it is streamed.
  * 2. One thread at a time uses a handle, any thread may; handles of different messages are
  *    independent. Exception: a streamed body must be read in order by the thread that calls next(),
  *    and before it calls next() again.

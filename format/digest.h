@@ -45,6 +45,6 @@ void canon_finish(struct canon *c, unsigned char out[SHA256_BYTES], uint64_t *rf
  * the size that its open() told is one (ERR_MSG, "changed while it was read").
  */
 int body_load(struct rec_msg *msg, struct canon *canon, struct buf *out, uint64_t max,
-	      struct body_info *info_r, struct mbx_err *err);
+              struct body_info *info_r, struct mbx_err *err);
 
 #endif

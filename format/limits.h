@@ -7,36 +7,36 @@
  */
 
 /* Names. */
-#define LIMIT_LEVEL_BYTES    1000u  /* one level of a mailbox name, decoded */
-#define LIMIT_LEVELS         64u    /* hierarchy depth */
-#define LIMIT_PATH_BYTES     65536u /* encoded path, with separators */
-#define LIMIT_USER_BYTES     255u   /* one path component on every store (settled by templates) */
-#define LIMIT_KEYWORD_BYTES  1000u  /* one keyword; IMAP servers stop far below */
-#define LIMIT_KEYWORDS       8192u  /* different keywords of one mailbox */
-#define LIMIT_GUID_BYTES     512u   /* Dovecot's may be any string, so a Maildir base name */
-#define LIMIT_UIDL_BYTES     512u   /* RFC 1939 allows 70; servers have sent more */
-#define LIMIT_NAME_BYTES     255u   /* a Maildir file name: one directory entry */
+#define LIMIT_LEVEL_BYTES   1000u  /* one level of a mailbox name, decoded */
+#define LIMIT_LEVELS        64u    /* hierarchy depth */
+#define LIMIT_PATH_BYTES    65536u /* encoded path, with separators */
+#define LIMIT_USER_BYTES    255u   /* one path component on every store (settled by templates) */
+#define LIMIT_KEYWORD_BYTES 1000u  /* one keyword; IMAP servers stop far below */
+#define LIMIT_KEYWORDS      8192u  /* different keywords of one mailbox */
+#define LIMIT_GUID_BYTES    512u   /* Dovecot's may be any string, so a Maildir base name */
+#define LIMIT_UIDL_BYTES    512u   /* RFC 1939 allows 70; servers have sent more */
+#define LIMIT_NAME_BYTES    255u   /* a Maildir file name: one directory entry */
 
 /* Account data. */
-#define LIMIT_SUBSCRIPTIONS  1000000u
-#define LIMIT_VALUE_BYTES    (256u * 1024) /* one METADATA value, one ACL rights list: in a row */
-#define LIMIT_SCRIPT_BYTES   (4u * 1024 * 1024) /* one Sieve script: a tar entry in one segment */
-#define LIMIT_SCRIPTS        10000u
-#define LIMIT_ACL_ENTRIES    10000u
-#define LIMIT_ACCOUNT_BYTES  (16u * 1024 * 1024) /* all account items of one user */
+#define LIMIT_SUBSCRIPTIONS 1000000u
+#define LIMIT_VALUE_BYTES   (256u * 1024) /* one METADATA value, one ACL rights list: in a row */
+#define LIMIT_SCRIPT_BYTES  (4u * 1024 * 1024) /* one Sieve script: a tar entry in one segment */
+#define LIMIT_SCRIPTS       10000u
+#define LIMIT_ACL_ENTRIES   10000u
+#define LIMIT_ACCOUNT_BYTES (16u * 1024 * 1024) /* all account items of one user */
 
 /* Store side files read whole (uidlist, keywords...), so that a damaged store cannot ask for
  * all memory: 10,000,000 messages with the longest names. */
-#define LIMIT_SIDE_FILE      (4ull * 1024 * 1024 * 1024)
+#define LIMIT_SIDE_FILE (4ull * 1024 * 1024 * 1024)
 
 /* The archive. */
-#define SEG_RAW_CLOSE        (4u * 1024 * 1024) /* a segment closes at this many raw bytes */
-#define SEG_RAW_MAX          (8u * 1024 * 1024) /* no frame is larger when decompressed */
-#define SEG_ROWS_CLOSE       4096u
-#define SEG_TABLE_CLOSE      (1024u * 1024)
-#define SEG_CONT_BYTES       (4u * 1024 * 1024) /* body bytes in each kind-2 frame but the last */
-#define F0_MAX               (64u * 1024)       /* raw and compressed */
-#define ROW_MAX              (1024u * 1024)     /* one row with its LF */
-#define ARCHIVE_FRAMES_MAX   (1u << 27)         /* the seek table's own limit: 512 TiB */
+#define SEG_RAW_CLOSE      (4u * 1024 * 1024) /* a segment closes at this many raw bytes */
+#define SEG_RAW_MAX        (8u * 1024 * 1024) /* no frame is larger when decompressed */
+#define SEG_ROWS_CLOSE     4096u
+#define SEG_TABLE_CLOSE    (1024u * 1024)
+#define SEG_CONT_BYTES     (4u * 1024 * 1024) /* body bytes in each kind-2 frame but the last */
+#define F0_MAX             (64u * 1024)       /* raw and compressed */
+#define ROW_MAX            (1024u * 1024)     /* one row with its LF */
+#define ARCHIVE_FRAMES_MAX (1u << 27)         /* the seek table's own limit: 512 TiB */
 
 #endif

@@ -25,12 +25,12 @@
  */
 
 enum record_kind {
-	REC_ARCHIVE,  /* from an archive only: what is known of it */
+	REC_ARCHIVE, /* from an archive only: what is known of it */
 	REC_USER,
-	REC_ACCOUNT,  /* one item of the account: subscription, METADATA, Sieve, quota */
+	REC_ACCOUNT, /* one item of the account: subscription, METADATA, Sieve, quota */
 	REC_BOX,
 	REC_MSG,
-	REC_BAD,      /* a message that could not be read: its UID and why */
+	REC_BAD, /* a message that could not be read: its UID and why */
 	REC_BOX_END,
 	REC_USER_END,
 	REC_END,
@@ -39,47 +39,50 @@ enum record_kind {
 /* What a store can hold, or tells. A source that does not know a field leaves it unknown and
  * does not have its bit in rec_user.known; a writer's caps are the same bits. */
 enum mbx_field {
-	FIELD_UID            = 1u << 0,
-	FIELD_INTERNALDATE   = 1u << 1,
-	FIELD_SAVEDATE       = 1u << 2,
-	FIELD_MODSEQ         = 1u << 3,  /* of messages, and HIGHESTMODSEQ */
-	FIELD_FLAGS          = 1u << 4,
-	FIELD_KEYWORDS       = 1u << 5,
-	FIELD_GUID           = 1u << 6,  /* of messages */
-	FIELD_UIDL           = 1u << 7,
-	FIELD_UIDL_ORDER     = 1u << 8,
-	FIELD_RECENT         = 1u << 9,  /* first-recent UID */
-	FIELD_UIDVALIDITY    = 1u << 10,
-	FIELD_UIDNEXT        = 1u << 11,
-	FIELD_BOX_GUID       = 1u << 12,
-	FIELD_SPECIAL_USE    = 1u << 13,
-	FIELD_ACL            = 1u << 14,
-	FIELD_BOX_METADATA   = 1u << 15,
-	FIELD_NOSELECT       = 1u << 16,
-	FIELD_SUBSCRIPTIONS  = 1u << 17,
-	FIELD_METADATA       = 1u << 18, /* of the account */
-	FIELD_SIEVE          = 1u << 19,
-	FIELD_QUOTA          = 1u << 20,
-	FIELD_SHARING        = 1u << 21, /* hard links, reference counts */
+	FIELD_UID = 1u << 0,
+	FIELD_INTERNALDATE = 1u << 1,
+	FIELD_SAVEDATE = 1u << 2,
+	FIELD_MODSEQ = 1u << 3, /* of messages, and HIGHESTMODSEQ */
+	FIELD_FLAGS = 1u << 4,
+	FIELD_KEYWORDS = 1u << 5,
+	FIELD_GUID = 1u << 6, /* of messages */
+	FIELD_UIDL = 1u << 7,
+	FIELD_UIDL_ORDER = 1u << 8,
+	FIELD_RECENT = 1u << 9, /* first-recent UID */
+	FIELD_UIDVALIDITY = 1u << 10,
+	FIELD_UIDNEXT = 1u << 11,
+	FIELD_BOX_GUID = 1u << 12,
+	FIELD_SPECIAL_USE = 1u << 13,
+	FIELD_ACL = 1u << 14,
+	FIELD_BOX_METADATA = 1u << 15,
+	FIELD_NOSELECT = 1u << 16,
+	FIELD_SUBSCRIPTIONS = 1u << 17,
+	FIELD_METADATA = 1u << 18, /* of the account */
+	FIELD_SIEVE = 1u << 19,
+	FIELD_QUOTA = 1u << 20,
+	FIELD_SHARING = 1u << 21, /* hard links, reference counts */
 };
 #define FIELD_ALL ((1u << 22) - 1)
 
 /* The names of the bits, as printed, in archive rows and for --ignore: "modseq", "guid"... */
-const char *field_name(enum mbx_field bit);                 /* one bit; never NULL */
+const char *field_name(enum mbx_field bit); /* one bit; never NULL */
 bool field_parse(const char *name, uint32_t *bit_r);
 /* "modseq,guid", ascending bits; "-" for none. Caller frees. */
 char *field_list(uint32_t bits);
-bool field_list_parse(const char *text, uint32_t *bits_r);  /* "-" or a comma list */
+bool field_list_parse(const char *text, uint32_t *bits_r); /* "-" or a comma list */
 
 #define TIME_UNKNOWN INT64_MIN
 
-enum user_kind { USER_PERSONAL, USER_SHARED };
+enum user_kind {
+	USER_PERSONAL,
+	USER_SHARED
+};
 
 struct rec_archive {
 	unsigned char id[16];
-	int64_t created;         /* seconds since 1970 */
+	int64_t created;          /* seconds since 1970 */
 	const char *host, *store; /* where it was made, from what (STORE argument) */
-	const char *program;     /* "mbxexport 1.0" */
+	const char *program;      /* "mbxexport 1.0" */
 };
 
 struct rec_user {
@@ -119,17 +122,17 @@ struct box_metadata {
 };
 
 struct rec_box {
-	const char *path;        /* encoded, see path.h */
-	bool noselect;           /* a parent only: no messages, no UIDs */
+	const char *path;          /* encoded, see path.h */
+	bool noselect;             /* a parent only: no messages, no UIDs */
 	bool uidvalidity_invented; /* the store had none; not compared */
-	bool guid_derived;       /* the store had none; not compared */
+	bool guid_derived;         /* the store had none; not compared */
 	unsigned char guid[16];
 	bool has_guid;
 	uint32_t uidvalidity, uidnext; /* 0 unknown */
-	uint64_t highestmodseq;  /* 0 unknown */
-	uint32_t first_recent;   /* 0 unknown */
-	uint64_t expected;       /* messages that the reader plans to send; a hint */
-	const char *special_use; /* "\\Sent \\Archive", sorted, or NULL */
+	uint64_t highestmodseq;        /* 0 unknown */
+	uint32_t first_recent;         /* 0 unknown */
+	uint64_t expected;             /* messages that the reader plans to send; a hint */
+	const char *special_use;       /* "\\Sent \\Archive", sorted, or NULL */
 	const struct acl_entry *acl;
 	size_t acl_count;
 	const struct box_metadata *metadata;
@@ -137,33 +140,33 @@ struct rec_box {
 };
 
 enum msg_flag {
-	MSG_SEEN     = 1u << 0,
+	MSG_SEEN = 1u << 0,
 	MSG_ANSWERED = 1u << 1,
-	MSG_FLAGGED  = 1u << 2,
-	MSG_DELETED  = 1u << 3,
-	MSG_DRAFT    = 1u << 4,
-	MSG_PASSED   = 1u << 5, /* Maildir's P; no IMAP flag, not in any root */
+	MSG_FLAGGED = 1u << 2,
+	MSG_DELETED = 1u << 3,
+	MSG_DRAFT = 1u << 4,
+	MSG_PASSED = 1u << 5, /* Maildir's P; no IMAP flag, not in any root */
 };
 
 struct rec_msg {
 	uint32_t uid;
-	uint32_t flags;       /* enum msg_flag */
-	uint64_t size;        /* as stored; until the body was read: what is expected */
-	uint64_t rfc822_size; /* canonical (CRLF) form; valid with has_digest */
+	uint32_t flags;           /* enum msg_flag */
+	uint64_t size;            /* as stored; until the body was read: what is expected */
+	uint64_t rfc822_size;     /* canonical (CRLF) form; valid with has_digest */
 	unsigned char digest[32]; /* SHA-256 of the canonical form */
-	bool has_digest;      /* false from stores and for a streamed body until it ended */
-	int64_t internaldate; /* seconds; TIME_UNKNOWN from stores that keep it with the body */
+	bool has_digest;          /* false from stores and for a streamed body until it ended */
+	int64_t internaldate;     /* seconds; TIME_UNKNOWN from stores that keep it with the body */
 	int64_t savedate;
-	uint64_t modseq;      /* 0 unknown */
+	uint64_t modseq;             /* 0 unknown */
 	const char *const *keywords; /* as the store spells them, in the store's order */
 	size_t keyword_count;
-	const char *guid;     /* message GUID */
-	const char *uidl;     /* POP3 UIDL */
-	uint64_t uidl_order;  /* 0 unknown */
-	const char *name;     /* Maildir base name, or NULL; stays when the next store is Maildir */
-	uint64_t share;       /* from archives: body number that others may refer to; 0 none */
-	bool same;            /* the body is that of the earlier message with this share number */
-	struct body *body;    /* NULL when same is set */
+	const char *guid;    /* message GUID */
+	const char *uidl;    /* POP3 UIDL */
+	uint64_t uidl_order; /* 0 unknown */
+	const char *name;    /* Maildir base name, or NULL; stays when the next store is Maildir */
+	uint64_t share;      /* from archives: body number that others may refer to; 0 none */
+	bool same;           /* the body is that of the earlier message with this share number */
+	struct body *body;   /* NULL when same is set */
 };
 
 struct rec_bad {
@@ -179,15 +182,18 @@ struct box_roots {
 struct rec_box_end {
 	uint64_t messages, bytes; /* bytes: sum of RFC822.SIZE; valid with has_roots */
 	uint64_t unreadable;
-	bool has_roots;           /* archives only; a store's are computed by who reads it */
+	bool has_roots; /* archives only; a store's are computed by who reads it */
 	struct box_roots roots;
 };
 
 struct rec_user_end {
 	uint64_t boxes, messages, bytes, unreadable;
-	uint64_t changed;         /* things that changed while they were read: exit 2 */
-	enum { USER_COMPLETE, USER_FAILED } status; /* failed: must never be published */
-	int code;                 /* enum mbx_exit of the failure */
+	uint64_t changed; /* things that changed while they were read: exit 2 */
+	enum {
+		USER_COMPLETE,
+		USER_FAILED
+	} status; /* failed: must never be published */
+	int code; /* enum mbx_exit of the failure */
 };
 
 struct rec_end {

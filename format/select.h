@@ -15,12 +15,14 @@ struct selection;
 struct selection *selection_new(void);
 void selection_free(struct selection *s);
 int selection_add_user(struct selection *s, const char *name_or_mask, struct mbx_err *err);
-int selection_add_user_file(struct selection *s, const char *file, struct mbx_err *err); /* "-": stdin */
+int selection_add_user_file(struct selection *s, const char *file,
+                            struct mbx_err *err); /* "-": stdin */
 void selection_all_users(struct selection *s);
 int selection_add_mailbox(struct selection *s, const char *mask, bool exclude, struct mbx_err *err);
 
 bool selection_names_users(const struct selection *s); /* -u, -F or -A was given */
-bool selection_has_masks(const struct selection *s);   /* -A or a user mask: the store must be walked */
+bool selection_has_masks(
+    const struct selection *s); /* -A or a user mask: the store must be walked */
 bool selection_wants_user(const struct selection *s, const char *user); /* no -u -F -A: all */
 bool selection_names_user(const struct selection *s, const char *user); /* by its exact name */
 bool selection_wants_box(const struct selection *s, const char *path, const char *special_use);

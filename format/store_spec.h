@@ -16,7 +16,7 @@ struct store_key {
 	char *name, *value; /* value NULL for a flag such as UTF-8 */
 };
 struct store_spec {
-	char *text;     /* as given, for messages */
+	char *text; /* as given, for messages */
 	char *driver;
 	char *location; /* template */
 	struct store_key *keys;
@@ -28,25 +28,26 @@ void store_spec_free(struct store_spec *spec);
 bool store_spec_has_variables(const struct store_spec *spec);
 /* known: NULL-ended list of key names, '=' at the end of those that take a value. 64 otherwise. */
 int store_spec_check_keys(const struct store_spec *spec, const char *const *known,
-			  struct mbx_err *err);
+                          struct mbx_err *err);
 
 /* A store of one user: the spec with everything expanded. */
 struct store_loc {
 	const struct store_spec *spec; /* borrowed */
 	char *user;
-	char *root; /* absolute or relative path as given, no trailing '/' */
+	char *root;    /* absolute or relative path as given, no trailing '/' */
 	char **values; /* parallel to spec->keys, expanded; NULL for flags */
 };
 /* Exit 66 for a user name that does not make single safe components (settled rules: no '/', NUL,
  * control byte, leading dot, "." or "..", empty, over 255 bytes). home: template or NULL. */
 int store_loc_expand(const struct store_spec *spec, const char *user, const char *home,
-		     struct store_loc **loc_r, struct mbx_err *err);
+                     struct store_loc **loc_r, struct mbx_err *err);
 void store_loc_free(struct store_loc *loc);
-const char *store_loc_key(const struct store_loc *loc, const char *name); /* NULL: not given; "" for a flag */
+const char *store_loc_key(const struct store_loc *loc,
+                          const char *name); /* NULL: not given; "" for a flag */
 
 /* Walks the template of a spec on disk and calls found() with each user whose expansion gives the
  * same path back, ascending by name bytes. ".mbx-*" is skipped. */
 int store_spec_walk(const struct store_spec *spec, const char *home,
-		    int (*found)(void *ctx, const char *user), void *ctx, struct mbx_err *err);
+                    int (*found)(void *ctx, const char *user), void *ctx, struct mbx_err *err);
 
 #endif

@@ -11,7 +11,8 @@
 struct source;
 struct source_ops {
 	/* 1 and *rec, 0 at the verified end (after REC_END), -1. After -1 with scope ERR_USER the
-	 * next record is that user's REC_USER_END with USER_FAILED; after ERR_FATAL only close(). */
+	 * next record is that user's REC_USER_END with USER_FAILED; after ERR_FATAL only close().
+	 */
 	int (*next)(struct source *src, struct record *rec, struct mbx_err *err);
 	void (*close)(struct source *src);
 };
@@ -21,8 +22,9 @@ struct source {
 
 struct sink;
 struct sink_ops {
-	/* Takes one record. Owns rec->msg.body from here on, whatever is returned. -1 with ERR_USER:
-	 * that user is rolled back; records up to the next REC_USER are not wanted any more. */
+	/* Takes one record. Owns rec->msg.body from here on, whatever is returned. -1 with
+	 * ERR_USER: that user is rolled back; records up to the next REC_USER are not wanted any
+	 * more. */
 	int (*put)(struct sink *dst, const struct record *rec, struct mbx_err *err);
 	/* All of it is complete: make it durable and visible. Called once, after the source ended
 	 * with 0. Nothing is visible of a user before (see store_writer.h for what is sooner). */

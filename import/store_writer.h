@@ -14,17 +14,25 @@ struct losses;
  * takes the records of one user, builds everything in staging directories beside the final places
  * (stage.h), and makes it visible by rename in publish().
  */
-enum on_exist { EXIST_REFUSE, EXIST_MERGE, EXIST_REPLACE };
-enum fsync_mode { FSYNC_NEVER, FSYNC_BATCH, FSYNC_ALWAYS };
+enum on_exist {
+	EXIST_REFUSE,
+	EXIST_MERGE,
+	EXIST_REPLACE
+};
+enum fsync_mode {
+	FSYNC_NEVER,
+	FSYNC_BATCH,
+	FSYNC_ALWAYS
+};
 
 struct writer_opts {
 	enum on_exist on_exist;
 	enum fsync_mode fsync;
 	unsigned jobs;
-	uid_t uid;                      /* owner of what is written; already effective */
+	uid_t uid; /* owner of what is written; already effective */
 	gid_t gid;
 	struct report *report;
-	struct losses *losses;          /* what the driver finds beyond its caps: names mapped, ... */
+	struct losses *losses; /* what the driver finds beyond its caps: names mapped, ... */
 };
 
 struct user_sink;
@@ -33,7 +41,8 @@ struct user_sink_ops {
 	int (*put)(struct user_sink *dst, const struct record *rec, struct mbx_err *err);
 	/* Everything is written to staging and complete; nothing visible. After it no put(). */
 	int (*prepare)(struct user_sink *dst, struct mbx_err *err);
-	/* Makes it durable (unless the caller did: see writers.c) and visible; undone on failure. */
+	/* Makes it durable (unless the caller did: see writers.c) and visible; undone on failure.
+	 */
 	int (*publish)(struct user_sink *dst, struct mbx_err *err);
 	/* Without publish(): removes the staging. */
 	void (*close)(struct user_sink *dst);
@@ -45,9 +54,9 @@ struct user_sink {
 struct store_writer {
 	const char *name, *summary;
 	const char *const *keys;
-	uint32_t caps;                  /* enum mbx_field bits that the store can hold */
+	uint32_t caps; /* enum mbx_field bits that the store can hold */
 	int (*open)(const struct store_loc *loc, const struct writer_opts *opts,
-		    struct user_sink **sink_r, struct mbx_err *err);
+	            struct user_sink **sink_r, struct mbx_err *err);
 };
 
 extern const struct store_writer *const store_writers[]; /* NULL-ended */

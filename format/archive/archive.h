@@ -8,15 +8,15 @@
 /* The archive MBX1 as a sink and as a source. mbxarchive(5) describes every byte. */
 
 struct archive_write_opts {
-	int fd;                  /* written to, never seeked; the caller closes it */
-	int level;               /* zstd level; 0: the fastest there is */
-	unsigned jobs;           /* worker threads, at least 1; the bytes do not depend on it */
-	uint64_t bwlimit;        /* bytes a second, 0: none */
+	int fd;           /* written to, never seeked; the caller closes it */
+	int level;        /* zstd level; 0: the fastest there is */
+	unsigned jobs;    /* worker threads, at least 1; the bytes do not depend on it */
+	uint64_t bwlimit; /* bytes a second, 0: none */
 	const char *host, *store, *program;
-	uint64_t bad_limit;      /* more unreadable messages of one user fail that user (74) */
-	/* Told of each message or mailbox that became unreadable or changed while it was read, and of
-	 * progress (messages and plain bytes done, archive bytes written), in stream order, on the
-	 * caller's thread. May be NULL. */
+	uint64_t bad_limit; /* more unreadable messages of one user fail that user (74) */
+	/* Told of each message or mailbox that became unreadable or changed while it was read, and
+	 * of progress (messages and plain bytes done, archive bytes written), in stream order, on
+	 * the caller's thread. May be NULL. */
 	void (*bad)(void *ctx, const char *user, const char *path, uint32_t uid, const char *why);
 	void (*progress)(void *ctx, uint64_t messages, uint64_t bytes, uint64_t written);
 	void *ctx;
@@ -33,17 +33,17 @@ struct archive_summary {
 /* Writes F0 at once. Environment: MBX_TEST_ID (32 hex digits) and SOURCE_DATE_EPOCH set archive id
  * and creation time for tests. */
 int archive_write_open(const struct archive_write_opts *opts, struct sink **sink_r,
-		       struct mbx_err *err);
+                       struct mbx_err *err);
 const struct archive_summary *archive_write_summary(const struct sink *sink);
 
 struct selection; /* select.h */
 
 struct archive_read_opts {
-	int fd;                  /* read in order to its end, never seeked; the caller closes it */
+	int fd; /* read in order to its end, never seeked; the caller closes it */
 	unsigned jobs;
 	uint64_t max_bytes, max_messages; /* refuse more (65); 0: no limit */
 	const struct selection *select;   /* users and mailboxes wanted; NULL: all. Everything is
-					     verified, only the wanted is given */
+	                                     verified, only the wanted is given */
 	void (*progress)(void *ctx, uint64_t messages, uint64_t bytes, uint64_t read);
 	void *ctx;
 };
@@ -53,19 +53,20 @@ struct archive_read_opts {
  * stream was good: frame sequence, user, mailbox) or 74 (the read failed).
  * REC_USER of a user is given only after the segment that begins that user was verified whole. */
 int archive_read_open(const struct archive_read_opts *opts, struct source **src_r,
-		      struct mbx_err *err);
+                      struct mbx_err *err);
 const struct archive_summary *archive_read_summary(const struct source *src);
 
-/* --list: users, mailboxes, counts, sizes from the directory rows at the end, without reading bodies.
- * fd must be seekable. Calls box() in stream order, messages and bytes as the y rows tell, and user()
- * after a user's last mailbox. Every frame that is used is proven by its seal. */
+/* --list: users, mailboxes, counts, sizes from the directory rows at the end, without reading
+ * bodies. fd must be seekable. Calls box() in stream order, messages and bytes as the y rows tell,
+ * and user() after a user's last mailbox. Every frame that is used is proven by its seal. */
 struct archive_list_ops {
-	int (*box)(void *ctx, const char *user, const char *path, uint64_t messages, uint64_t bytes);
+	int (*box)(void *ctx, const char *user, const char *path, uint64_t messages,
+	           uint64_t bytes);
 	int (*user)(void *ctx, const struct rec_user *user, const struct rec_user_end *end);
 	void *ctx;
 };
 int archive_list(int fd, const struct archive_list_ops *ops, struct archive_summary *summary_r,
-		 struct mbx_err *err);
+                 struct mbx_err *err);
 
 /* Salvage: reads what is whole of a damaged file, frame by frame (found by their seals), reporting
  * which frames are lost and the UIDs that follow from it. */

@@ -19,11 +19,11 @@
  *
  * USER and each level: ASCII only; bytes outside [A-Za-z0-9@_+=,-] and inner dots become %XX;
  * leading dot or dash encoded; a component that ends in ".eml" or ".tsv" or consists of six digits
- * gets its last byte encoded; longer than 200 bytes: cut to 183, '~' and 16 hex digits of SHA-256 of
- * the raw name. A user whose kind is shared gets "shared~" in front. Case-insensitive collisions of siblings are
- * not resolved here: archives are extracted to case-sensitive file systems; names are for people.
- * Mode 0600, uid and gid 0, no names, mtime = INTERNALDATE clamped to 0..2^33-1; control entries
- * carry the archive's creation time.
+ * gets its last byte encoded; longer than 200 bytes: cut to 183, '~' and 16 hex digits of SHA-256
+ * of the raw name. A user whose kind is shared gets "shared~" in front. Case-insensitive collisions
+ * of siblings are not resolved here: archives are extracted to case-sensitive file systems; names
+ * are for people. Mode 0600, uid and gid 0, no names, mtime = INTERNALDATE clamped to 0..2^33-1;
+ * control entries carry the archive's creation time.
  */
 #define HEAD_BYTES 512u
 

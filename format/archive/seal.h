@@ -24,7 +24,11 @@
 #define SEAL_FRAME_BYTES (8u + SEAL_BYTES)
 #define SEAL_MAGIC       0x184D2A5Du
 
-enum seal_kind { SEAL_DATA = 0, SEAL_END = 1, SEAL_CONT = 2 };
+enum seal_kind {
+	SEAL_DATA = 0,
+	SEAL_END = 1,
+	SEAL_CONT = 2
+};
 
 struct seal {
 	unsigned major, minor;

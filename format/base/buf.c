@@ -40,6 +40,12 @@ void buf_reserve(struct buf *b, size_t more)
 	b->cap = cap;
 }
 
+void buf_added(struct buf *b, size_t len)
+{
+	b->len += len;
+	b->data[b->len] = '\0';
+}
+
 void buf_put(struct buf *b, const void *data, size_t len)
 {
 	buf_reserve(b, len);

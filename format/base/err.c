@@ -48,22 +48,22 @@ static enum mbx_exit code_of_errno(int sys)
 int mbx_fail(struct mbx_err *err, enum mbx_scope scope, int sys, const char *fmt, ...)
 {
 	char raw[MBX_ERR_TEXT_MAX];
-	char what[MBX_ERR_TEXT_MAX];
+	char what[MBX_ERR_TEXT_MAX - 256]; /* strerror() always fits behind it */
 	va_list ap;
 
 	va_start(ap, fmt);
 	(void)vsnprintf(raw, sizeof(raw), fmt, ap);
 	va_end(ap);
-	escape_into(what, sizeof(what) - 128, raw);
+	escape_into(what, sizeof(what), raw);
 	err->scope = scope;
 	err->code = code_of_errno(sys);
 	err->sys = sys;
-	(void)snprintf(err->text, sizeof(err->text), "%s: %s", what, strerror(sys));
+	(void)snprintf(err->text, sizeof(err->text), "%s: %.250s", what, strerror(sys));
 	return -1;
 }
 
 int mbx_fail_code(struct mbx_err *err, enum mbx_scope scope, enum mbx_exit code, const char *fmt,
-		  ...)
+                  ...)
 {
 	char raw[MBX_ERR_TEXT_MAX];
 	va_list ap;
@@ -81,16 +81,21 @@ int mbx_fail_code(struct mbx_err *err, enum mbx_scope scope, enum mbx_exit code,
 int mbx_context(struct mbx_err *err, const char *fmt, ...)
 {
 	char raw[MBX_ERR_TEXT_MAX];
-	char front[MBX_ERR_TEXT_MAX];
+	char front[MBX_ERR_TEXT_MAX / 2];
 	char old[MBX_ERR_TEXT_MAX];
 	va_list ap;
+	size_t len;
 
 	va_start(ap, fmt);
 	(void)vsnprintf(raw, sizeof(raw), fmt, ap);
 	va_end(ap);
-	escape_into(front, sizeof(front) / 2, raw);
+	escape_into(front, sizeof(front), raw);
 	memcpy(old, err->text, sizeof(old));
-	(void)snprintf(err->text, sizeof(err->text), "%s: %.*s", front,
-		       (int)(sizeof(err->text) - strlen(front) - 3), old);
+	len = strlen(front);
+	memcpy(err->text, front, len);
+	memcpy(err->text + len, ": ", 2);
+	len += 2;
+	memcpy(err->text + len, old, sizeof(err->text) - len);
+	err->text[sizeof(err->text) - 1] = '\0';
 	return -1;
 }

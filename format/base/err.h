@@ -50,11 +50,11 @@ struct mbx_err {
  * Control bytes in the result are escaped as \xHH, so names may be passed as they are.
  * Always returns -1. */
 int mbx_fail(struct mbx_err *err, enum mbx_scope scope, int sys, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
+    __attribute__((format(printf, 4, 5)));
 
 /* A failure that is not a system call's, with its exit code. Always returns -1. */
 int mbx_fail_code(struct mbx_err *err, enum mbx_scope scope, enum mbx_exit code, const char *fmt,
-		  ...) __attribute__((format(printf, 4, 5)));
+                  ...) __attribute__((format(printf, 4, 5)));
 
 /* Puts "<formatted>: " in front of the text that is there. Always returns -1. */
 int mbx_context(struct mbx_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -12,7 +12,7 @@ void *xmalloc(size_t size);
 void *xcalloc(size_t count, size_t size);
 void *xreallocarray(void *ptr, size_t count, size_t size);
 char *xstrdup(const char *str);
-char *xstrndup(const char *str, size_t len);            /* str need not be terminated */
+char *xstrndup(const char *str, size_t len); /* str need not be terminated */
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
@@ -27,8 +27,8 @@ struct arena {
 void arena_init(struct arena *a);
 void arena_release(struct arena *a);
 void arena_reset(struct arena *a); /* everything handed out is invalid; keeps one chunk */
-void *arena_alloc(struct arena *a, size_t size);               /* aligned for any type */
-char *arena_strdup(struct arena *a, const char *str);          /* NULL gives NULL */
+void *arena_alloc(struct arena *a, size_t size);                   /* aligned for any type */
+char *arena_strdup(struct arena *a, const char *str);              /* NULL gives NULL */
 char *arena_strndup(struct arena *a, const char *str, size_t len); /* adds a NUL */
 void *arena_memdup(struct arena *a, const void *data, size_t len);
 

@@ -16,9 +16,9 @@ struct worker {
 struct pool {
 	const struct pool_ops *ops;
 	pthread_mutex_t lock;
-	pthread_cond_t work;  /* a job to start, or closing */
-	pthread_cond_t ready; /* a job is done */
-	pthread_cond_t turn;  /* the turn has moved on */
+	pthread_cond_t work;              /* a job to start, or closing */
+	pthread_cond_t ready;             /* a job is done */
+	pthread_cond_t turn;              /* the turn has moved on */
 	struct pool_job *oldest, *newest; /* all jobs inside, in order */
 	struct pool_job *unstarted;       /* first of them that no worker has */
 	size_t inside, depth;

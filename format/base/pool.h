@@ -39,8 +39,8 @@ void pool_free(struct pool *pool);
 bool pool_full(const struct pool *pool);
 bool pool_empty(const struct pool *pool);
 void pool_submit(struct pool *pool, struct pool_job *job); /* pool must not be full */
-struct pool_job *pool_take(struct pool *pool);     /* waits for the oldest; NULL if empty */
-struct pool_job *pool_try_take(struct pool *pool); /* NULL if the oldest is not done */
+struct pool_job *pool_take(struct pool *pool);             /* waits for the oldest; NULL if empty */
+struct pool_job *pool_try_take(struct pool *pool);         /* NULL if the oldest is not done */
 
 void pool_turn(struct pool *pool, struct pool_job *job);
 void pool_turn_done(struct pool *pool, struct pool_job *job);
