@@ -18,7 +18,10 @@
  *    independent. Exception: a streamed body must be read in order by the thread that calls next(),
  *    and before it calls next() again.
  * 3. body_open() first. It may be called again to start over (not for streamed bodies).
- * 4. Errors have scope ERR_MSG when only this message is concerned.
+ * 4. Errors have scope ERR_MSG when only this message is concerned. With code MBX_CHANGED the
+ *    message vanished, or became another, after it was listed: it is left out and counted in
+ *    rec_user_end.changed. With any other code it is there and cannot be read: a bad item. A
+ *    reader that was told to refuse changes (reader_opts.frozen) fails with ERR_USER instead.
  */
 struct body;
 
