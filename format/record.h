@@ -187,6 +187,9 @@ struct rec_box_end {
 };
 
 struct rec_user_end {
+	/* A store reader counts messages as it lists them, leaves bytes 0, and counts what it found
+	 * unreadable or changed itself: REC_BAD, folders, side files. Bodies that fail later are
+	 * added by who reads them. */
 	uint64_t boxes, messages, bytes, unreadable;
 	uint64_t changed; /* things that changed while they were read: exit 2 */
 	enum {
