@@ -6,8 +6,9 @@
 
 #include <sys/types.h>
 
-struct report;
 struct losses;
+struct report;
+struct stage_synced;
 
 /*
  * A store writer mirrors the reader: one const instance a driver, listed in writers.c. Its sink
@@ -29,8 +30,8 @@ struct writer_opts {
 	enum on_exist on_exist;
 	enum fsync_mode fsync;
 	unsigned jobs;
-	uid_t uid; /* owner of what is written; already effective */
-	gid_t gid;
+	bool dry_run;     /* judge everything, write nothing */
+	const char *user; /* its name in the archive, for messages and derived GUIDs */
 	struct report *report;
 	struct losses *losses; /* what the driver finds beyond its caps: names mapped, ... */
 };
@@ -41,20 +42,23 @@ struct user_sink_ops {
 	int (*put)(struct user_sink *dst, const struct record *rec, struct mbx_err *err);
 	/* Everything is written to staging and complete; nothing visible. After it no put(). */
 	int (*prepare)(struct user_sink *dst, struct mbx_err *err);
-	/* Makes it durable (unless the caller did: see writers.c) and visible; undone on failure.
-	 */
+	/* Makes it durable; one call may serve several users, see stage_sync(). */
+	int (*sync)(struct user_sink *dst, struct stage_synced *synced, struct mbx_err *err);
+	/* Makes it visible; undone on failure. */
 	int (*publish)(struct user_sink *dst, struct mbx_err *err);
 	/* Without publish(): removes the staging. */
 	void (*close)(struct user_sink *dst);
 };
 struct user_sink {
 	const struct user_sink_ops *ops;
+	uint64_t messages, bytes, discarded; /* written; bytes as stored; bodies that ended void */
 };
 
 struct store_writer {
 	const char *name, *summary;
 	const char *const *keys;
-	uint32_t caps; /* enum mbx_field bits that the store can hold */
+	/* enum mbx_field bits that the store can hold, given its keys. */
+	uint32_t (*caps)(const struct store_loc *loc);
 	int (*open)(const struct store_loc *loc, const struct writer_opts *opts,
 	            struct user_sink **sink_r, struct mbx_err *err);
 };
