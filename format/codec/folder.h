@@ -1,0 +1,94 @@
+#ifndef MBX_CODEC_FOLDER_H
+#define MBX_CODEC_FOLDER_H
+
+#include "format/base/buf.h"
+#include "format/codec/slice.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * Folder names on disk <-> encoded mailbox paths (format/path.h).
+ *
+ *     maildir++   ".A.B" beside cur/, one directory entry, '.' between levels
+ *     fs          "A/B", one directory a level
+ *
+ * INBOX is the Maildir root itself: name "" on disk. A child of INBOX is ".INBOX.x" (or
+ * "INBOX/x"), path "INBOX/x"; ".Sent" is path "Sent", whether the server shows it as
+ * "Sent" or "INBOX.Sent": namespace prefixes are not stored. The first level INBOX is case-blind.
+ * A folder ".INBOX" itself is hidden by the root: FOLDER_SHADOWED.
+ *
+ * A level on disk is, from the inside out (Dovecot mailbox-list.c,
+ * mailbox_list_default_get_storage_name): the name; in modified UTF-7 unless UTF-8 is set; then,
+ * with an escape character c, "c<2 hex>" for the layout's separator, '/', c, a '~' that begins the
+ * first level, the '.' of a level "." or "..", and the first byte of a level equal to DIRNAME. With
+ * LAYOUT=fs the first byte of cur, new and tmp is escaped too (Dovecot has no rule for them).
+ */
+enum folder_layout {
+	FOLDER_MAILDIRPP,
+	FOLDER_FS
+};
+
+enum folder_charset {
+	FOLDER_MUTF7,
+	FOLDER_UTF8,
+	/* Reading only: Courier from 5 on stores UTF-8, before it modified UTF-7, and nothing in
+	 * the store tells which. Decided per name: valid modified UTF-7 in all levels is that,
+	 * everything else is UTF-8. So only a Courier 5 name that holds "&-" or "&...-" in valid
+	 * form is misread; Courier 5 writes "R&D" as such, which is not modified UTF-7. Writing
+	 * with it means FOLDER_UTF8. */
+	FOLDER_DETECT,
+};
+
+struct folder_naming {
+	enum folder_layout layout;
+	enum folder_charset charset;
+	char escape;         /* listescape character, 0 none */
+	const char *dirname; /* DIRNAME=, or NULL */
+};
+
+enum folder_result {
+	FOLDER_OK,
+	/* A level is not of the charset (bad modified UTF-7, bad UTF-8): its bytes are taken as
+	 * they are. Two directories can so give the same path ("a&b" and "a&-b"): the reader looks.
+	 */
+	FOLDER_RAW,
+	FOLDER_SHADOWED, /* a directory whose path is INBOX though it is not the root */
+	FOLDER_NOT, /* no folder: "." "..", no leading '.' (maildir++), empty level, cur new tmp
+	             * or DIRNAME (fs), too deep, too long; path is unchanged */
+};
+
+/* Appends the encoded path of directory name, relative to the root ("" is INBOX). path must be
+ * empty when called. */
+enum folder_result folder_to_path(const struct folder_naming *naming, const char *name, size_t len,
+                                  struct buf *path);
+
+#define FOLDER_ENTRY_MAX 255 /* bytes of one directory entry */
+
+/*
+ * Appends the directory name for an encoded path that is valid (path_valid); "" for INBOX. Returns
+ * true if the name holds the path exactly (folder_to_path() gives it back), false if it was mapped:
+ *
+ * 1. In each level that the layout cannot hold, each forbidden byte becomes '_', and '~' and the
+ *    first 8 hex digits of SHA-256 over the encoded true path up to and including that level are
+ *    added. So children of a mapped parent stay its children.
+ * 2. A level (fs) or whole name (maildir++) longer than FOLDER_ENTRY_MAX is cut at a character
+ *    boundary, last characters first, then '~' and 8 hex digits of SHA-256 over the whole encoded
+ *    true path (fs: up to that level) are added. In maildir++ a cut may take whole levels with it.
+ *
+ * Forbidden are: control bytes (below 0x20, 0x7f), bytes that are not valid UTF-8, '/'; and unless
+ * an escape character is set '.' in maildir++, a '~' that begins the path, a leading '.' in fs, the
+ * first byte of a level that is DIRNAME, and in fs of a level that is cur, new, tmp or a file that
+ * the server keeps there (dovecot-uidlist, subscriptions, maildirsize, dovecot.index...).
+ * With FOLDER_UTF8 valid modified UTF-7 is not special.
+ *
+ * Two paths get one name only if one of them is spelled like another's mapped name: the writer
+ * compares.
+ */
+bool folder_from_path(const struct folder_naming *naming, const char *path, struct buf *name);
+
+/* What reading such a store gives for the path: path itself, or the mapped name read back. For
+ * comparisons, and to rename subscriptions along. Appends; returns as folder_from_path(). */
+bool folder_map_path(const struct folder_naming *naming, const char *path, struct buf *out);
+
+#endif
