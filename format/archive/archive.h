@@ -14,11 +14,14 @@ struct archive_write_opts {
 	uint64_t bwlimit; /* bytes a second, 0: none */
 	const char *host, *store, *program;
 	uint64_t bad_limit; /* more unreadable messages of one user fail that user (74) */
-	/* Told of each message or mailbox that became unreadable or changed while it was read, and
-	 * of progress (messages and plain bytes done, archive bytes written), in stream order, on
-	 * the caller's thread. May be NULL. */
+	/* Told of each message that is left out: REC_BAD of the source as well as bodies that
+	 * failed or vanished here; and of progress (messages and RFC822 bytes done, archive bytes
+	 * written), in stream order, on the caller's thread. May be NULL. */
 	void (*bad)(void *ctx, const char *user, const char *path, uint32_t uid, const char *why);
 	void (*progress)(void *ctx, uint64_t messages, uint64_t bytes, uint64_t written);
+	/* A user failed here and not in the source: too many unreadable messages, or properties
+	 * that no row can hold. put() goes on to return 0 and drops what is left of that user. */
+	void (*user_failed)(void *ctx, const char *user, const struct mbx_err *why);
 	void *ctx;
 };
 

@@ -27,6 +27,8 @@
  */
 #define HEAD_BYTES 512u
 
+#define ENTRY_ARCHIVE ".mbx/archive"
+#define ENTRY_END     ".mbx/end"
 void entry_seg_name(struct buf *out, uint64_t seq);   /* .mbx/seg/<10 digits> */
 void entry_table_name(struct buf *out, uint64_t seq); /* .mbx/seg/<10 digits>.tsv */
 void entry_user_name(struct buf *out, const struct rec_user *user);
@@ -37,12 +39,18 @@ int64_t entry_mtime(int64_t internaldate);
 
 /* The head of a segment: one line, blanks to 511 bytes, LF.
  *   mbx1 seg <k> user <ordinal> boxes <a>-<b> rows <n> bodies <m>
- *   mbx1 end <k> users <n> boxes <n> messages <n> bytes <n>      (kind END; ".mbx/end" has it all)
+ * boxes: the first and last mailbox that a B, M, L, C, E or Z row of the segment belongs to. rows:
+ * lines of the table. bodies: M and L rows, each of which has an entry behind the table. mbx1 end
+ * <k> users <n> boxes <n> messages <n> bytes <n>      (kind END; ".mbx/end" has it all)
  */
 struct seg_head {
 	uint64_t seq, user, first_box, last_box, rows, bodies; /* boxes 0-0: none */
 };
 void seg_head_put(unsigned char out[HEAD_BYTES], const struct seg_head *head);
+/* Exit 65 unless the bytes are exactly those of a head. */
 int seg_head_get(const unsigned char in[HEAD_BYTES], struct seg_head *head_r, struct mbx_err *err);
+void end_head_put(unsigned char out[HEAD_BYTES], uint64_t seq, const struct rec_end *totals);
+int end_head_get(const unsigned char in[HEAD_BYTES], uint64_t *seq_r, struct rec_end *totals_r,
+                 struct mbx_err *err); /* fills users, boxes, messages, bytes */
 
 #endif
