@@ -9,8 +9,9 @@
 /*
  * STORE arguments: DRIVER:LOCATION[:KEY=VALUE | :FLAG]..., the syntax of Dovecot's mail_location.
  * "::" is a literal ':'. LOCATION and values may hold %u %n %d (modifier L: lower case; digits: a
- * width as Dovecot's), %% and a leading ~ or %h (the user's home, from the home template or the
- * passwd database). Any other variable, and a key that the driver does not list, is 64.
+ * width, or offset.width, as Dovecot's), %% and a leading ~ or %h (the user's home, from the home
+ * template or the passwd database). %n is what precedes the first '@', %d what follows it. Any
+ * other variable, and a key that the driver does not list, is 64.
  */
 struct store_key {
 	char *name, *value; /* value NULL for a flag such as UTF-8 */
@@ -25,7 +26,11 @@ struct store_spec {
 
 int store_spec_parse(const char *text, struct store_spec **spec_r, struct mbx_err *err);
 void store_spec_free(struct store_spec *spec);
+/* The location depends on the user (%u %n %d %h ~): the store holds several users. */
 bool store_spec_has_variables(const struct store_spec *spec);
+/* The location holds a %-variable: who is wanted has to be said (-u -F -A). "~" alone does not
+ * demand it: it means the caller's own home. */
+bool store_spec_needs_user(const struct store_spec *spec);
 /* known: NULL-ended list of key names, '=' at the end of those that take a value. 64 otherwise. */
 int store_spec_check_keys(const struct store_spec *spec, const char *const *known,
                           struct mbx_err *err);
@@ -46,7 +51,9 @@ const char *store_loc_key(const struct store_loc *loc,
                           const char *name); /* NULL: not given; "" for a flag */
 
 /* Walks the template of a spec on disk and calls found() with each user whose expansion gives the
- * same path back, ascending by name bytes. ".mbx-*" is skipped. */
+ * same path back and is a directory (mbox: or a file), ascending by name bytes, each once. Names
+ * with a leading dot, so ".mbx-*", are skipped. found() stops the walk by -1, with err filled.
+ * 64: the template does not tell the names (no full %u or %n); 66: its fixed part is not there. */
 int store_spec_walk(const struct store_spec *spec, const char *home,
                     int (*found)(void *ctx, const char *user), void *ctx, struct mbx_err *err);
 
