@@ -1,0 +1,16 @@
+#ifndef MBX_READ_COURIER_H
+#define MBX_READ_COURIER_H
+
+#include "export/store_reader.h"
+
+/*
+ * Driver "courier": Maildir of Courier-IMAP and its POP3 server. No keys: nothing of it can be
+ * moved. Folder names are UTF-8 (Courier 5) or modified UTF-7 (before), decided per name.
+ *
+ * ACL: a folder without a list has its parent's. No entries are given where neither the folder nor
+ * any parent departs from the default (owner and administrators have all rights).
+ * Not told: modseqs, GUIDs, METADATA, save dates, first-recent UID.
+ */
+extern const struct store_reader reader_courier;
+
+#endif

@@ -1,0 +1,311 @@
+#include "export/tree.h"
+
+#include "format/base/mem.h"
+#include "format/base/xio.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LINKS_MAX 16 /* links followed to reach a root; the kernel's own limit is 40 */
+
+void tree_init(struct tree *t)
+{
+	t->fd = -1;
+	t->owner = 0;
+	t->path = NULL;
+}
+
+void tree_release(struct tree *t)
+{
+	close_quietly(t->fd);
+	free(t->path);
+	tree_init(t);
+}
+
+int tree_openat(int dirfd, const char *name, int flags)
+{
+	/* Only the owner of a file, or root, may leave its atime alone. One refusal tells for the
+	 * run: a store has one owner, and trying twice costs a system call a message. */
+	static atomic_bool noatime_refused;
+	int fd;
+
+	flags |= O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+	if (!atomic_load_explicit(&noatime_refused, memory_order_relaxed)) {
+		do {
+			fd = openat(dirfd, name, flags | O_NOATIME);
+		} while (fd < 0 && errno == EINTR);
+		if (fd >= 0 || errno != EPERM)
+			return fd;
+		atomic_store_explicit(&noatime_refused, true, memory_order_relaxed);
+	}
+	do {
+		fd = openat(dirfd, name, flags);
+	} while (fd < 0 && errno == EINTR);
+	return fd;
+}
+
+/* Replaces *path, a symbolic link, by what it leads to. */
+static int follow_link(char **path, struct mbx_err *err)
+{
+	char target[PATH_MAX];
+	ssize_t len = readlink(*path, target, sizeof(target) - 1);
+	char *slash, *joined;
+
+	if (len < 0)
+		return mbx_fail(err, ERR_USER, errno, "%s", *path);
+	target[len] = '\0';
+	slash = strrchr(*path, '/');
+	if (target[0] == '/' || slash == NULL)
+		joined = xstrdup(target);
+	else
+		joined = xasprintf("%.*s/%s", (int)(slash - *path), *path, target);
+	free(*path);
+	*path = joined;
+	return 0;
+}
+
+/* Opens path, following links at its end. The owners of the links go to owners. */
+static int open_following(const char *path, uid_t *owners, size_t *links, struct mbx_err *err)
+{
+	char *at = xstrdup(path);
+	struct stat st;
+	int fd = -1;
+
+	for (*links = 0;; (*links)++) {
+		fd = tree_openat(AT_FDCWD, at, O_DIRECTORY);
+		if (fd >= 0 || (errno != ELOOP && errno != ENOTDIR))
+			break;
+		if (lstat(at, &st) < 0 || !S_ISLNK(st.st_mode)) {
+			errno = ENOTDIR;
+			break;
+		}
+		if (*links == LINKS_MAX) {
+			errno = ELOOP;
+			break;
+		}
+		owners[*links] = st.st_uid;
+		if (follow_link(&at, err) < 0) {
+			free(at);
+			return -1;
+		}
+	}
+	if (fd < 0)
+		(void)mbx_fail(err, ERR_USER, errno, "%s", path);
+	free(at);
+	return fd;
+}
+
+int tree_open_root(const char *path, struct tree *t, struct mbx_err *err)
+{
+	uid_t owners[LINKS_MAX];
+	struct stat st;
+	size_t links;
+
+	tree_init(t);
+	t->fd = open_following(path, owners, &links, err);
+	if (t->fd < 0)
+		return err->sys == ENOENT ? 0 : -1;
+	t->path = xstrdup(path);
+	if (fstat(t->fd, &st) < 0) {
+		(void)mbx_fail(err, ERR_USER, errno, "%s", path);
+		tree_release(t);
+		return -1;
+	}
+	t->owner = st.st_uid;
+	for (size_t i = 0; i < links; i++) {
+		if (owners[i] != 0 && owners[i] != st.st_uid) {
+			(void)mbx_fail_code(err, ERR_USER, MBX_NOPERM,
+			                    "%s: a symbolic link of uid %u into a directory of "
+			                    "uid %u is not followed",
+			                    path, (unsigned)owners[i], (unsigned)st.st_uid);
+			tree_release(t);
+			return -1;
+		}
+	}
+	return 1;
+}
+
+/* What a strange file is, in words. */
+static const char *kind_of(mode_t mode)
+{
+	if (S_ISREG(mode))
+		return "a regular file";
+	if (S_ISDIR(mode))
+		return "a directory";
+	if (S_ISLNK(mode))
+		return "a symbolic link";
+	if (S_ISFIFO(mode))
+		return "a pipe";
+	if (S_ISSOCK(mode))
+		return "a socket";
+	return "a device";
+}
+
+/* Tells why name could not be opened. Always -1. */
+static int refuse(const struct tree *t, const char *name, int sys, struct mbx_err *err)
+{
+	struct stat st;
+
+	if ((sys == ELOOP || sys == ENOTDIR || sys == ENXIO) &&
+	    fstatat(t->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return mbx_fail_code(err, ERR_USER, MBX_NOPERM, "%s/%s: is %s", t->path, name,
+		                     kind_of(st.st_mode));
+	return mbx_fail(err, ERR_USER, sys, "%s/%s", t->path, name);
+}
+
+/* Opens name and checks its type and owner. */
+static int open_checked(const struct tree *t, int dirfd, const char *name, mode_t type, int *fd_r,
+                        struct stat *st_r, struct mbx_err *err)
+{
+	int fd = tree_openat(dirfd, name, type == S_IFDIR ? O_DIRECTORY : 0);
+
+	if (fd < 0) {
+		if (errno == ENOENT)
+			return 0;
+		return refuse(t, name, errno, err);
+	}
+	if (fstat(fd, st_r) < 0) {
+		(void)mbx_fail(err, ERR_USER, errno, "%s/%s", t->path, name);
+		close_quietly(fd);
+		return -1;
+	}
+	if ((st_r->st_mode & S_IFMT) != type || st_r->st_uid != t->owner) {
+		if ((st_r->st_mode & S_IFMT) != type)
+			(void)mbx_fail_code(err, ERR_USER, MBX_NOPERM, "%s/%s: is %s", t->path,
+			                    name, kind_of(st_r->st_mode));
+		else
+			(void)mbx_fail_code(err, ERR_USER, MBX_NOPERM,
+			                    "%s/%s: belongs to uid %u, not to uid %u", t->path,
+			                    name, (unsigned)st_r->st_uid, (unsigned)t->owner);
+		close_quietly(fd);
+		return -1;
+	}
+	*fd_r = fd;
+	return 1;
+}
+
+int tree_open_sub(const struct tree *t, const char *rel, struct tree *sub, struct mbx_err *err)
+{
+	char *copy = xstrdup(*rel != '\0' ? rel : ".");
+	char *rest = copy, *level;
+	struct stat st;
+	int fd = -1, ret = 1;
+
+	tree_init(sub);
+	while (ret == 1 && (level = strsep(&rest, "/")) != NULL) {
+		int next = -1;
+
+		if (*level == '\0')
+			continue;
+		ret = open_checked(t, fd >= 0 ? fd : t->fd, level, S_IFDIR, &next, &st, err);
+		close_quietly(fd);
+		fd = next;
+	}
+	free(copy);
+	if (ret != 1)
+		return ret;
+	sub->fd = fd;
+	sub->owner = t->owner;
+	sub->path = *rel != '\0' ? xasprintf("%s/%s", t->path, rel) : xstrdup(t->path);
+	return 1;
+}
+
+int tree_open_file(const struct tree *t, const char *name, int *fd_r, struct stat *st_r,
+                   struct mbx_err *err)
+{
+	return open_checked(t, t->fd, name, S_IFREG, fd_r, st_r, err);
+}
+
+/* Reads fd until its end or max bytes. */
+static int read_some(int fd, size_t guess, uint64_t max, struct buf *out)
+{
+	for (;;) {
+		size_t want = guess < max - out->len ? guess : (size_t)(max - out->len);
+		ssize_t got;
+
+		if (want == 0)
+			return 0;
+		buf_reserve(out, want);
+		got = read_full(fd, out->data + out->len, want);
+		if (got < 0)
+			return -1;
+		out->len += (size_t)got;
+		out->data[out->len] = '\0';
+		if ((size_t)got < want)
+			return 0;
+		guess = 65536;
+	}
+}
+
+int tree_read(const struct tree *t, const char *name, uint64_t max, struct buf *out,
+              struct mbx_err *err)
+{
+	struct stat st;
+	int fd, ret;
+
+	buf_reset(out);
+	ret = tree_open_file(t, name, &fd, &st, err);
+	if (ret != 1)
+		return ret;
+	if ((uint64_t)st.st_size > max)
+		ret = mbx_fail_code(err, ERR_USER, MBX_IOERR, "%s/%s: larger than %llu bytes",
+		                    t->path, name, (unsigned long long)max);
+	/* One byte more than it has: a read that comes short is the end. */
+	else if (read_some(fd, (size_t)st.st_size + 1, max + 1, out) < 0)
+		ret = mbx_fail(err, ERR_USER, errno, "%s/%s", t->path, name);
+	else if (out->len > max)
+		ret = mbx_fail_code(err, ERR_USER, MBX_IOERR, "%s/%s: larger than %llu bytes",
+		                    t->path, name, (unsigned long long)max);
+	close_quietly(fd);
+	return ret;
+}
+
+int tree_peek(const struct tree *t, const char *name, size_t len, struct buf *out,
+              struct mbx_err *err)
+{
+	struct stat st;
+	int fd, ret;
+
+	buf_reset(out);
+	ret = tree_open_file(t, name, &fd, &st, err);
+	if (ret != 1)
+		return ret;
+	if (read_some(fd, len, len, out) < 0)
+		ret = mbx_fail(err, ERR_USER, errno, "%s/%s", t->path, name);
+	close_quietly(fd);
+	return ret;
+}
+
+DIR *tree_opendir(const struct tree *t, struct mbx_err *err)
+{
+	/* Not dup(): each stream needs its own position. */
+	int fd = tree_openat(t->fd, ".", O_DIRECTORY);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (dir == NULL) {
+		(void)mbx_fail(err, ERR_USER, errno, "%s", t->path);
+		close_quietly(fd);
+	}
+	return dir;
+}
+
+int tree_next(const struct tree *t, DIR *dir, const struct dirent **entry_r, struct mbx_err *err)
+{
+	for (;;) {
+		const struct dirent *de;
+
+		errno = 0;
+		de = readdir(dir);
+		if (de == NULL)
+			return errno == 0 ? 0 : mbx_fail(err, ERR_USER, errno, "%s", t->path);
+		if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
+			continue;
+		*entry_r = de;
+		return 1;
+	}
+}
