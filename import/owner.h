@@ -7,7 +7,7 @@
 
 #include <sys/types.h>
 
-struct maps;
+struct namemap;
 struct report;
 
 /* The user that the importer becomes, for good, before it reads the first byte of its input. */
@@ -30,11 +30,11 @@ int owner_of_path(const char *path, struct owner *owner_r, struct mbx_err *err);
  * that is root, root stays, with one warning. Not as root: the caller, and any other --owner is 77.
  */
 int owner_choose(const char *text, const struct store_spec *spec, const char *home,
-                 const struct selection *select, const struct maps *maps, struct report *report,
+                 const struct selection *select, const struct namemap *maps, struct report *report,
                  struct owner *owner_r, struct mbx_err *err);
 
 /* Becomes owner: setgroups, setresgid, setresuid; proves that it cannot be undone. Always, even if
- * nothing was to be dropped: no_new_privs, no core file, not dumpable, umask 0. */
+ * nothing was to be dropped: no_new_privs, no core file, not dumpable, umask 007. */
 int owner_become(const struct owner *owner, struct mbx_err *err);
 
 #endif

@@ -93,17 +93,4 @@ int stage_publish(struct stage *st, struct mbx_err *err);
 bool stage_syncs_files(const struct stage *st);
 void stage_close(struct stage *st); /* NULL is fine */
 
-/*
- * Helpers below a directory. rel never begins with '/' and never holds "..".
- */
-/* openat() beneath dirfd without following any symlink. -1 and errno. */
-int beneath_open(int dirfd, const char *rel, int flags, mode_t mode);
-/* Makes rel and what is missing of its parents, and opens it. */
-int beneath_mkdir(int dirfd, const char *rel, mode_t mode, struct mbx_err *err);
-/* Creates a file (O_EXCL) with this content; synced if sync. */
-int beneath_write(int dirfd, const char *rel, const void *data, size_t len, mode_t mode, bool sync,
-                  struct mbx_err *err);
-/* Removes name in dirfd and everything below it; never crosses a mount point. Absent is fine. */
-int beneath_remove(int dirfd, const char *name, struct mbx_err *err);
-
 #endif

@@ -7,7 +7,7 @@
 #include "import/owner.h"
 #include "import/store_writer.h"
 
-struct maps;
+struct namemap;
 struct report;
 
 /*
@@ -30,7 +30,8 @@ struct writers_opts {
 	const struct store_spec *spec;  /* all pointers borrowed until close() */
 	const char *home;               /* --home template or NULL */
 	const struct selection *select; /* to know which users -u names; may be NULL */
-	const struct maps *maps; /* --map-user, --user-map, --map-mailbox, --under; may be NULL */
+	const struct namemap
+	    *maps; /* --map-user, --user-map, --map-mailbox, --under; may be NULL */
 	enum on_exist on_exist;
 	enum fsync_mode fsync;
 	bool publish_end, refuse_loss, dry_run;
