@@ -25,6 +25,13 @@ void buf_reset(struct buf *b)
 		b->data[0] = '\0';
 }
 
+void buf_truncate(struct buf *b, size_t len)
+{
+	b->len = len;
+	if (b->data != NULL)
+		b->data[len] = '\0';
+}
+
 void buf_reserve(struct buf *b, size_t more)
 {
 	size_t need = b->len + more + 1;

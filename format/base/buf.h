@@ -13,6 +13,7 @@ struct buf {
 void buf_init(struct buf *b);
 void buf_release(struct buf *b);
 void buf_reset(struct buf *b);                /* len becomes 0, memory stays */
+void buf_truncate(struct buf *b, size_t len); /* len must not be above b->len */
 void buf_reserve(struct buf *b, size_t more); /* room for more bytes behind len */
 /* len bytes were written directly behind the old len, within what buf_reserve() made room for. */
 void buf_added(struct buf *b, size_t len);

@@ -17,10 +17,16 @@
  * anyone. Courier (maildiraclt.h): "identifier rights"; owner, administrators, anyone, anonymous,
  * authuser, user=, group=; letters aceilrstwx, p unused.
  *
- * Canonical: identifiers and letters of RFC 4314: Courier's authuser is authenticated,
- * group=administrators is administrators, Courier's c is k; letters sorted bytewise and
- * unique; entries sorted by identifier, and entries with the same identifier merged (a union, as
- * both servers take it).
+ * Canonical: identifiers and letters of RFC 4314: Courier's authuser is authenticated, its
+ * group=administrators is administrators, its c is k; letters sorted bytewise and unique; entries
+ * sorted by identifier, one for each: Dovecot unites lines with the same identifier, in Courier
+ * the last one counts.
+ *
+ * In Courier's file the owner has no rights unless a line gives them, and SETACL fails unless the
+ * administrators have all; in Dovecot's and in canonical form the owner has all unless told
+ * otherwise. So Courier's defaults "owner aceilrstwx" and "administrators aceilrstwx" have no
+ * canonical entry: acl_parse() drops these two, acl_put() adds those that are not there. An empty
+ * list therefore is Courier's default; note that a missing courierimapacl means the parent's list.
  */
 enum acl_dialect {
 	ACL_DOVECOT,

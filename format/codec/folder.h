@@ -21,8 +21,7 @@
  * A level on disk is, from the inside out (Dovecot mailbox-list.c,
  * mailbox_list_default_get_storage_name): the name; in modified UTF-7 unless UTF-8 is set; then,
  * with an escape character c, "c<2 hex>" for the layout's separator, '/', c, a '~' that begins the
- * first level, the '.' of a level "." or "..", and the first byte of a level equal to DIRNAME. With
- * LAYOUT=fs the first byte of cur, new and tmp is escaped too (Dovecot has no rule for them).
+ * first level, and the first byte of a level equal to DIRNAME. (Levels "." and ".." do not occur.)
  */
 enum folder_layout {
 	FOLDER_MAILDIRPP,
@@ -76,11 +75,12 @@ enum folder_result folder_to_path(const struct folder_naming *naming, const char
  *    boundary, last characters first, then '~' and 8 hex digits of SHA-256 over the whole encoded
  *    true path (fs: up to that level) are added. In maildir++ a cut may take whole levels with it.
  *
- * Forbidden are: control bytes (below 0x20, 0x7f), bytes that are not valid UTF-8, '/'; and unless
- * an escape character is set '.' in maildir++, a '~' that begins the path, a leading '.' in fs, the
- * first byte of a level that is DIRNAME, and in fs of a level that is cur, new, tmp or a file that
- * the server keeps there (dovecot-uidlist, subscriptions, maildirsize, dovecot.index...).
- * With FOLDER_UTF8 valid modified UTF-7 is not special.
+ * Forbidden are: NUL; with UTF-8 names other control bytes (below 0x20, 0x7f); bytes that are not
+ * valid UTF-8; in fs the first byte of a level cur, new, tmp and of the files that the server keeps
+ * there (dovecot-uidlist, subscriptions, maildirsize, dovecot.index...; with DIRNAME only
+ * those of the root). Without an escape character also: '/', '.' in maildir++, a '~' that begins
+ * the path, the first byte of a level that is DIRNAME. (Dovecot mailbox_list_is_valid_name.)
+ * With FOLDER_UTF8 text that looks like modified UTF-7 is not special (see FOLDER_DETECT).
  *
  * Two paths get one name only if one of them is spelled like another's mapped name: the writer
  * compares.

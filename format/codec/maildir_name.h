@@ -28,11 +28,10 @@
 	    * directory entry */
 
 struct maildir_name {
-	struct slice base;   /* up to the first sep, as Dovecot's key */
-	struct slice unique; /* base up to its first ",S=", ",W=" or other ',' */
-	struct slice info;   /* behind the last sep: "2,FS", or empty */
-	bool two_seps; /* more than one sep: Courier's base ends at the last, Dovecot's at the first
-	                */
+	struct slice base;         /* up to the first sep, as Dovecot's key */
+	struct slice base_courier; /* up to the last sep, as Courier's key; differs with two seps */
+	struct slice unique;       /* base up to its first ",S=", ",W=" or other ',' */
+	struct slice info;         /* behind the last sep: "2,FS", or empty */
 	bool has_size, has_vsize;
 	uint64_t size, vsize; /* S= and W= (first of each in base, as Dovecot finds them) */
 	bool has_flags;       /* info begins "2,"; otherwise no flags, no keywords */
