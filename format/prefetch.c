@@ -21,7 +21,7 @@ struct batch {
 	enum fate {
 		FATE_GOOD,
 		FATE_UNREADABLE, /* became a REC_BAD here */
-		FATE_CHANGED,    /* the same, as a change while reading */
+		FATE_VANISHED,   /* the same, and is left out */
 	} fate[BATCH_RECORDS];
 	int ended; /* behind the last record: 1 more follows, 0 the end, -1 end_err */
 	struct mbx_err body_err, end_err;
@@ -30,6 +30,7 @@ struct batch {
 struct prefetch {
 	struct source source;
 	struct source *inner;
+	struct prefetch_opts opts;
 	struct pool *pool;
 	struct batch **batches; /* all of them; idle ones are on the stack behind */
 	struct batch **idle;
@@ -40,7 +41,10 @@ struct prefetch {
 	bool dead;          /* a fatal error was given out */
 	bool skipping;      /* to the failed user's end */
 	int skip_code;
-	uint64_t box_bad, user_bad, user_changed, all_bad, all_changed;
+	/* Messages that became unreadable or vanished here. */
+	struct lost {
+		uint64_t bad, vanished;
+	} of_box, of_user, of_all;
 };
 
 /* Reads one message. An error that concerns only this message makes the record a REC_BAD. */
@@ -57,7 +61,7 @@ static int load(struct batch *b, size_t i, struct canon *canon, struct mbx_err *
 		return 0;
 	rec->kind = REC_BAD;
 	rec->bad = (struct rec_bad){ .uid = uid, .reason = arena_strdup(&b->arena, err->text) };
-	b->fate[i] = err->code == MBX_CHANGED ? FATE_CHANGED : FATE_UNREADABLE;
+	b->fate[i] = err->code == MBX_CHANGED ? FATE_VANISHED : FATE_UNREADABLE;
 	return err->scope == ERR_MSG ? 0 : -1;
 }
 
@@ -159,36 +163,35 @@ static void fill_pool(struct prefetch *p)
 	}
 }
 
-/* Keeps count of what became a REC_BAD here, and corrects the totals by it. */
-static void settle_counts(struct prefetch *p, struct record *rec, enum fate fate)
+static void count_lost(struct lost *lost, enum fate fate)
 {
-	if (fate != FATE_GOOD) {
-		p->box_bad++;
-		p->user_bad++;
-		p->all_bad++;
-		p->user_changed += fate == FATE_CHANGED;
-		p->all_changed += fate == FATE_CHANGED;
-	}
+	lost->bad += fate == FATE_UNREADABLE;
+	lost->vanished += fate == FATE_VANISHED;
+}
+
+/* Corrects totals by what was lost here. */
+static void settle_counts(struct prefetch *p, struct record *rec)
+{
 	switch (rec->kind) {
 	case REC_BOX:
-		p->box_bad = 0;
+		p->of_box = (struct lost){ 0 };
 		break;
 	case REC_BOX_END:
-		rec->box_end.messages -= p->box_bad;
-		rec->box_end.unreadable += p->box_bad;
+		rec->box_end.messages -= p->of_box.bad + p->of_box.vanished;
+		rec->box_end.unreadable += p->of_box.bad;
 		break;
 	case REC_USER:
-		p->user_bad = p->user_changed = 0;
+		p->of_user = (struct lost){ 0 };
 		break;
 	case REC_USER_END:
-		rec->user_end.messages -= p->user_bad;
-		rec->user_end.unreadable += p->user_bad - p->user_changed;
-		rec->user_end.changed += p->user_changed;
+		rec->user_end.messages -= p->of_user.bad + p->of_user.vanished;
+		rec->user_end.unreadable += p->of_user.bad;
+		rec->user_end.changed += p->of_user.vanished;
 		break;
 	case REC_END:
-		rec->end.messages -= p->all_bad;
-		rec->end.unreadable += p->all_bad - p->all_changed;
-		rec->end.changed += p->all_changed;
+		rec->end.messages -= p->of_all.bad + p->of_all.vanished;
+		rec->end.unreadable += p->of_all.bad;
+		rec->end.changed += p->of_all.vanished;
 		break;
 	default:
 		break;
@@ -229,6 +232,19 @@ static int give_end_error(struct prefetch *p, struct batch *b, struct mbx_err *e
 	return -1;
 }
 
+/* Counts a record that was lost here. True if it is left out. */
+static bool left_out(struct prefetch *p, const struct record *rec, enum fate fate)
+{
+	if (fate == FATE_GOOD)
+		return false;
+	count_lost(&p->of_box, fate);
+	count_lost(&p->of_user, fate);
+	count_lost(&p->of_all, fate);
+	if (fate == FATE_VANISHED && p->opts.vanished != NULL)
+		p->opts.vanished(p->opts.ctx, rec->bad.uid, rec->bad.reason);
+	return fate == FATE_VANISHED;
+}
+
 /* The next record of the current batch: 1, -1, or 0 when the batch is used up. */
 static int next_of_batch(struct prefetch *p, struct record *rec, struct mbx_err *err)
 {
@@ -246,7 +262,9 @@ static int next_of_batch(struct prefetch *p, struct record *rec, struct mbx_err 
 				body_close(rec->msg.body);
 			continue;
 		}
-		settle_counts(p, rec, b->fate[i]);
+		if (left_out(p, rec, b->fate[i]))
+			continue;
+		settle_counts(p, rec);
 		return 1;
 	}
 	return b->ended < 0 ? give_end_error(p, b, err) : 0;
@@ -292,14 +310,15 @@ static void prefetch_close(struct source *src)
 	free(p);
 }
 
-struct source *prefetch_open(struct source *inner, unsigned jobs)
+struct source *prefetch_open(struct source *inner, const struct prefetch_opts *opts)
 {
 	static const struct source_ops ops = { prefetch_next, prefetch_close };
 	struct prefetch *p = xcalloc(1, sizeof(*p));
-	size_t depth = 2 * (size_t)jobs + 1;
+	size_t depth = 2 * (size_t)opts->jobs + 1;
 
 	p->source.ops = &ops;
 	p->inner = inner;
+	p->opts = *opts;
 	p->batch_count = depth + 1;
 	p->batches = xcalloc(p->batch_count, sizeof(struct batch *));
 	p->idle = xcalloc(p->batch_count, sizeof(struct batch *));
@@ -310,6 +329,6 @@ struct source *prefetch_open(struct source *inner, unsigned jobs)
 		p->idle[p->idle_count++] = p->batches[i];
 	}
 	canon_init(&p->canon);
-	p->pool = pool_new(jobs, depth, &batch_ops, NULL);
+	p->pool = pool_new(opts->jobs, depth, &batch_ops, NULL);
 	return &p->source;
 }

@@ -18,7 +18,15 @@
  * 4. A streamed body is read by the calling thread while it plans.
  */
 
-/* Takes over inner: it is closed with the result. jobs at least 1. */
-struct source *prefetch_open(struct source *inner, unsigned jobs);
+struct prefetch_opts {
+	unsigned jobs; /* at least 1 */
+	/* Told of each message that is left out, from within next() at its place in the order. May
+	 * be NULL. */
+	void (*vanished)(void *ctx, uint32_t uid, const char *why);
+	void *ctx;
+};
+
+/* Takes over inner: it is closed with the result. */
+struct source *prefetch_open(struct source *inner, const struct prefetch_opts *opts);
 
 #endif

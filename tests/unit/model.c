@@ -11,6 +11,8 @@
 /* Bodies are opened and closed by several threads. */
 static pthread_mutex_t model_lock = PTHREAD_MUTEX_INITIALIZER;
 
+const char model_gone[] = "gone";
+
 struct model_source {
 	struct source source;
 	struct model *m;
@@ -61,6 +63,8 @@ static int model_open(struct body *b, struct body_info *info_r, struct mbx_err *
 		return -1;
 	if (mb->text == NULL)
 		return mbx_fail_code(err, ERR_MSG, MBX_IOERR, "unreadable");
+	if (mb->text == model_gone)
+		return mbx_fail_code(err, ERR_MSG, MBX_CHANGED, "gone");
 	mb->at = 0;
 	info_r->size = strlen(mb->text);
 	return 0;

@@ -48,6 +48,9 @@ struct model {
 	unsigned open_bodies; /* private: leak check */
 };
 
+/* As a body: vanished since it was listed. */
+extern const char model_gone[];
+
 /* The model is borrowed and written to (counters). */
 struct source *model_source(struct model *m);
 

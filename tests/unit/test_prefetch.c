@@ -11,6 +11,13 @@
 
 Suite *prefetch_suite(void);
 
+static struct source *prefetch(struct source *inner, unsigned jobs)
+{
+	struct prefetch_opts opts = { .jobs = jobs };
+
+	return prefetch_open(inner, &opts);
+}
+
 /* One text line a record; messages with all that prefetching must give. */
 static void describe(struct buf *out, const struct record *rec)
 {
@@ -160,7 +167,7 @@ START_TEST(same_for_any_jobs)
 	buf_init(&want);
 	buf_init(&got);
 	expected_of_many(5000, &want);
-	read_all(prefetch_open(many_source(5000), job_counts[_i]), &got);
+	read_all(prefetch(many_source(5000), job_counts[_i]), &got);
 	ck_assert_str_eq(buf_str(&got), buf_str(&want));
 	buf_release(&want);
 	buf_release(&got);
@@ -171,7 +178,7 @@ END_TEST
 START_TEST(closed_early)
 {
 	for (unsigned n = 0; n < 1200; n += 150) {
-		struct source *src = prefetch_open(many_source(3000), 2);
+		struct source *src = prefetch(many_source(3000), 2);
 		struct record rec;
 		struct mbx_err err;
 
@@ -191,12 +198,36 @@ START_TEST(unreadable_is_bad)
 	model_sample(&m);
 	model_find(&m, "joe", "INBOX", 5)->body = NULL;
 	m.streamed = _i == 1;
-	ck_assert_uint_eq(read_all(prefetch_open(model_source(&m), 2), &out), 1);
+	ck_assert_uint_eq(read_all(prefetch(model_source(&m), 2), &out), 1);
 	ck_assert_ptr_nonnull(strstr(buf_str(&out), "\n5 5 bad\n"));
 	ck_assert_ptr_nonnull(strstr(buf_str(&out), "\n6 3 1\n")); /* INBOX: 3 of 4 */
 	ck_assert_ptr_nonnull(strstr(buf_str(&out), "\n7 4 1 0 0\n"));
 	ck_assert_ptr_nonnull(strstr(buf_str(&out), "\n8 5 1\n"));
 	ck_assert_uint_eq(m.open_bodies, 0);
+	buf_release(&out);
+}
+END_TEST
+
+static void count_vanished(void *ctx, uint32_t uid, const char *why)
+{
+	ck_assert_str_eq(why, "gone");
+	*(unsigned *)ctx += uid;
+}
+
+START_TEST(vanished_is_left_out)
+{
+	struct model m;
+	struct buf out;
+	unsigned uids = 0;
+	struct prefetch_opts opts = { .jobs = 2, .vanished = count_vanished, .ctx = &uids };
+
+	buf_init(&out);
+	model_sample(&m);
+	model_find(&m, "joe", "INBOX", 5)->body = model_gone;
+	ck_assert_uint_eq(read_all(prefetch_open(model_source(&m), &opts), &out), 0);
+	ck_assert_uint_eq(uids, 5);
+	ck_assert_ptr_nonnull(strstr(buf_str(&out), "\n6 3 0\n"));
+	ck_assert_ptr_nonnull(strstr(buf_str(&out), "\n7 4 0 0 0\n"));
 	buf_release(&out);
 }
 END_TEST
@@ -216,7 +247,7 @@ START_TEST(any_failure)
 		model_sample(&m);
 		m.fail_at = n;
 		m.fail_scope = scopes[_i];
-		wrong = read_all(prefetch_open(model_source(&m), 2), &out);
+		wrong = read_all(prefetch(model_source(&m), 2), &out);
 		ck_assert_uint_eq(m.open_bodies, 0);
 		if (m.calls < n) {
 			ck_assert_uint_eq(wrong, 0);
@@ -282,6 +313,7 @@ Suite *prefetch_suite(void)
 	tcase_add_loop_test(tc, same_for_any_jobs, 0, ARRAY_SIZE(job_counts));
 	tcase_add_test(tc, closed_early);
 	tcase_add_loop_test(tc, unreadable_is_bad, 0, 2);
+	tcase_add_test(tc, vanished_is_left_out);
 	tcase_add_loop_test(tc, any_failure, 0, 3);
 	tcase_add_test(tc, copy_and_pack);
 	suite_add_tcase(s, tc);
