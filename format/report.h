@@ -19,11 +19,15 @@ struct report_opts {
 	const char *program;
 	int verbose; /* -1 quiet, 0, 1, 2 */
 	bool json;
-	int progress;     /* -1 never, 0 automatic (a terminal; every 30 s with -v), 1 always */
-	const char *file; /* --report, JSON or .html; NULL: none */
+	int progress; /* -1 never, 0 automatic (a terminal; every 30 s with -v), 1 always */
+	const char
+	    *file; /* --report, JSON, or HTML when it ends in ".html"; NULL: none; borrowed */
 };
 struct report *report_new(const struct report_opts *opts);
-void report_free(struct report *r);
+void report_free(struct report *r); /* NULL is fine */
+/* Opens opts.file, so that it fails early, and before privileges are dropped. Nothing of an older
+ * report is lost before report_write(). */
+int report_open_file(struct report *r, struct mbx_err *err);
 
 enum report_level {
 	REPORT_ERROR,
@@ -47,13 +51,27 @@ struct report_progress {
 void report_progress(struct report *r, const struct report_progress *p);
 void report_progress_now(struct report *r);
 
-/* One line of the table that closes a run of several users, and of the JSON report. */
+/* One line of the table of users, which is printed in front of the verdict (or by report_write())
+ * if there is more than one, and of the report file. Beyond REPORT_ITEMS_MAX users only those that
+ * failed are listed, the others counted. outcome: a word such as "complete", "published". */
 void report_user(struct report *r, const char *user, const struct rec_user_end *end,
                  const char *outcome);
-/* The two verdict lines, the same on both sides of the pipe. */
+/* Prints the table of users, if it was not yet. */
+void report_table(struct report *r);
+/* The two verdict lines, the same on both sides of the pipe. Not with -q. id NULL: only the first
+ * line (a dry run). */
 void report_verdict(struct report *r, const struct rec_end *totals, const unsigned char id[16],
                     const unsigned char content[32], const unsigned char state[32]);
-/* Writes --report's file (as a temporary, renamed). */
+/* Whether lines of that level are shown: to save the work of making their text. */
+bool report_shows(const struct report *r, enum report_level level);
+/* How many lines of that kind were said so far, shown or not. */
+uint64_t report_count(struct report *r, const char *kind);
+/* A line for people that is no message: shown as it is, not with -q and not with --json. */
+void report_line(struct report *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Ends the progress line, tells the exit code to --json, and writes --report's file. The file was
+ * opened by report_open_file() and is written in place, whole and synced: its directory may not be
+ * writable any more. It holds at most REPORT_ITEMS_MAX messages and counts the rest by kind. */
+#define REPORT_ITEMS_MAX 10000u
 int report_write(struct report *r, int exit_code, struct mbx_err *err);
 
 #endif
