@@ -43,12 +43,14 @@ enum uidlist_note {
 	UIDLIST_PARTIAL = 1u << 2,   /* the last line has no LF: Dovecot does not read it */
 	UIDLIST_LAGGING = 1u << 3,   /* header N was not above the last UID (normal in version 3) */
 	UIDLIST_BAD_LINE = 1u << 4,  /* Courier: a line it skips */
+	UIDLIST_UNSORTED =
+	    1u << 5, /* Courier: UIDs do not ascend, or repeat: it sorts them itself */
 };
 
 struct uidlist_entry {
 	uint32_t uid;
 	struct slice name; /* as in the list */
-	struct slice base; /* name up to the first separator, the key */
+	struct slice base; /* the key: name up to the first separator; Courier: name */
 	bool has_uidl;
 	struct slice uidl; /* P; for an empty P the base name, as Dovecot serves it */
 	bool has_order;
@@ -77,11 +79,12 @@ int uidlist_open(struct uidlist *u, enum uidlist_kind kind, const char *data, si
                  struct mbx_err *err);
 
 /*
- * Next entry: 1; 0 at the end; -1 where the server gives up: UIDs that do not ascend or are 0 or
- * 2^32-1, a line without a name, a name with '/', version 1 with a UID >= N. Dovecot then
- * deletes the whole list: new UIDVALIDITY, UIDs from 1. Entries before it were given already.
- * Duplicate names are not seen here: Dovecot keeps the higher UID. Names may be of messages that
- * do not exist any more.
+ * Next entry: 1; 0 at the end; -1 where Dovecot gives up: UIDs that do not ascend or are 0 or
+ * 2^32-1 or above, a line without a name, a name with '/', version 1 with a UID >= N. It then
+ * deletes the whole list: new UIDVALIDITY, UIDs from 1. Entries before the line were given already.
+ * Courier gives up nowhere: see the notes; only a name with '/' is -1.
+ * Duplicate names are not seen here: Dovecot keeps the later, higher UID. Names may be of messages
+ * that do not exist any more.
  */
 int uidlist_next(struct uidlist *u, struct uidlist_entry *e, struct mbx_err *err);
 
@@ -91,7 +94,7 @@ uint32_t uidlist_uidnext(const struct uidlist *u);
 /* Writing. UIDs ascending. */
 void uidlist_put_header(struct buf *out, const struct uidlist_header *h);
 /* Version 3: fields of e (not e->fields; e->base is the name). False if the UIDL or GUID holds a
- * space, a control byte or is empty (the GUID): that field is left out and cannot be stored. */
+ * space, a control byte or is empty: that field is left out and cannot be stored. */
 bool uidlist_put(struct buf *out, const struct uidlist_entry *e);
 /* Version 1: uid and base name. */
 void uidlist_put_v1(struct buf *out, uint32_t uid, struct slice base);
