@@ -4,6 +4,7 @@
 #include "format/base/buf.h"
 #include "format/base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
