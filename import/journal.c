@@ -290,17 +290,12 @@ int journal_run(const struct journal *j,
                 int (*recheck)(void *ctx, const struct journal_step *step, struct mbx_err *err),
                 void *ctx, struct mbx_err *err)
 {
-	struct mbx_err undo_err;
-
 	for (size_t i = 0; i < j->step_count; i++) {
 		const struct journal_step *s = &j->steps[i];
 
-		if (move(j->roots[s->root].dirfd, s->from, s->to, err) == 0 &&
-		    (s->kind == STEP_PUT || recheck == NULL || recheck(ctx, s, err) == 0))
-			continue;
-		if (journal_undo(j, &undo_err) < 0)
-			mbx_context(err, "%s; because of", undo_err.text);
-		return -1;
+		if (move(j->roots[s->root].dirfd, s->from, s->to, err) < 0 ||
+		    (s->kind == STEP_ASIDE && recheck != NULL && recheck(ctx, s, err) < 0))
+			return -1;
 	}
 	return 0;
 }

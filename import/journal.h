@@ -56,8 +56,8 @@ void journal_put(const struct journal *j, struct buf *out);
 /* False if text is not a whole journal (it was cut: no step has been done). j must be empty. */
 bool journal_parse(struct journal *j, const char *text, size_t len);
 
-/* Does all steps. After each aside calls recheck, if not NULL, with the step. If anything fails
- * what was done is undone. */
+/* Does all steps. After each aside calls recheck, if not NULL, with the step. After a failure the
+ * caller calls journal_undo(). */
 int journal_run(const struct journal *j,
                 int (*recheck)(void *ctx, const struct journal_step *step, struct mbx_err *err),
                 void *ctx, struct mbx_err *err);

@@ -43,11 +43,10 @@ struct stage_opts {
 	bool dry_run; /* looks at what exists, writes nothing */
 	struct report *report;
 	const char *user; /* for messages; borrowed */
-	/* Called in stage_publish() with what was just moved aside (dirfd, name within it): -1 if
-	 * it is not what it was when it was judged (mail came meanwhile). Everything is then
+	/* Called in stage_publish() with each thing that was moved aside and is to be dropped: -1
+	 * if it holds what must not be lost (mail came after it was judged). Everything is then
 	 * undone. May be NULL. */
-	int (*recheck)(void *ctx, size_t root, const char *rel, int dirfd, const char *name,
-	               struct mbx_err *err);
+	int (*recheck)(void *ctx, int dirfd, const char *name, struct mbx_err *err);
 	void *ctx;
 };
 
@@ -68,6 +67,8 @@ int stage_dir(const struct stage *st, size_t root);
 /* What exists at the root: an open directory (of a file or link: its parent), -1 if nothing does.
  */
 int stage_existing(const struct stage *st, size_t root);
+/* The name of the root in its parent directory. */
+const char *stage_base(const struct stage *st, size_t root);
 /* Modes for directories and files: 0700 and 0600, and the group bits of what exists. */
 mode_t stage_dir_mode(const struct stage *st);
 mode_t stage_file_mode(const struct stage *st);

@@ -1,0 +1,705 @@
+#include "import/stage.h"
+
+#include "format/base/buf.h"
+#include "format/base/mem.h"
+#include "format/base/xio.h"
+#include "format/report.h"
+#include "import/beneath.h"
+#include "import/journal.h"
+#include "import/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define NFS_MAGIC   0x6969
+#define JOURNAL_MAX (64u * 1024 * 1024) /* two lines a mailbox of a merged tree */
+
+struct stage_root {
+	enum stage_kind kind;
+	char *path, *base, *stage_name;
+	int parent_fd, stage_fd, tree_fd, existing_fd;
+	dev_t dev;
+};
+
+struct stage {
+	struct stage_opts opts;
+	struct stage_root *roots;
+	size_t root_count;
+	struct journal journal; /* roots parallel to ours; steps as planned */
+	char id[17];
+	char **made; /* missing parents that were made, in that order */
+	size_t made_count, old_count;
+	mode_t dir_mode, file_mode;
+	bool sync_files, committed;
+	bool stuck; /* an undo failed: the journal and what it speaks of stay for the next run */
+};
+
+const char *stage_path(const struct stage *st, size_t root)
+{
+	return st->roots[root].path;
+}
+
+const char *stage_base(const struct stage *st, size_t root)
+{
+	return st->roots[root].base;
+}
+
+int stage_dir(const struct stage *st, size_t root)
+{
+	return st->roots[root].stage_fd;
+}
+
+int stage_existing(const struct stage *st, size_t root)
+{
+	return st->roots[root].existing_fd;
+}
+
+mode_t stage_dir_mode(const struct stage *st)
+{
+	return st->dir_mode;
+}
+
+mode_t stage_file_mode(const struct stage *st)
+{
+	return st->file_mode;
+}
+
+bool stage_syncs_files(const struct stage *st)
+{
+	return st->sync_files;
+}
+
+/* Splits path into its parent directory and last component. */
+static int split_path(const char *path, char **parent_r, char **base_r, struct mbx_err *err)
+{
+	size_t len = strlen(path);
+	const char *slash;
+
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	*base_r = xstrndup(path, len);
+	slash = strrchr(*base_r, '/');
+	if (slash == NULL) {
+		*parent_r = xstrdup(".");
+	} else {
+		char *base = xstrdup(slash + 1);
+
+		*parent_r = xstrndup(*base_r, slash == *base_r ? 1 : (size_t)(slash - *base_r));
+		free(*base_r);
+		*base_r = base;
+	}
+	if ((*base_r)[0] != '\0' && strcmp(*base_r, ".") != 0 && strcmp(*base_r, "..") != 0)
+		return 0;
+	free(*parent_r);
+	free(*base_r);
+	*parent_r = *base_r = NULL;
+	return mbx_fail_code(err, ERR_USER, MBX_CANTCREAT, "%s: not a place to write to", path);
+}
+
+/* mkdir -p, remembering what was made. */
+static int make_parents(struct stage *st, const char *dir, struct mbx_err *err)
+{
+	char *path = xstrdup(dir);
+	int rc = -1;
+
+	for (char *at = path;; at++) {
+		char saved;
+
+		at += strcspn(at, "/");
+		saved = *at;
+		*at = '\0';
+		if (path[0] != '\0' && access(path, F_OK) < 0 && errno == ENOENT) {
+			if (sys_mkdirat(AT_FDCWD, path, 0700) == 0) {
+				st->made =
+				    xreallocarray(st->made, st->made_count + 1, sizeof(*st->made));
+				st->made[st->made_count++] = xstrdup(path);
+			} else if (errno != EEXIST) {
+				mbx_fail(err, ERR_USER, errno, "make directory %s", path);
+				goto out;
+			}
+		}
+		*at = saved;
+		if (saved == '\0')
+			break;
+	}
+	rc = 0;
+out:
+	free(path);
+	return rc;
+}
+
+/* Reads the journal in a staging directory. 1, 0 if there is none or it was never armed, -1. */
+static int load_journal(int stage_fd, struct journal *j, struct mbx_err *err)
+{
+	int fd = beneath_open(stage_fd, "journal", O_RDONLY, 0);
+	struct stat st;
+	char *text = NULL;
+	int rc = -1;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : mbx_fail(err, ERR_USER, errno, "open journal");
+	if (fstat(fd, &st) < 0 || st.st_size > JOURNAL_MAX) {
+		mbx_fail_code(err, ERR_USER, MBX_IOERR, "the journal cannot be used");
+		goto out;
+	}
+	text = xmalloc((size_t)st.st_size + 1);
+	if (read_full(fd, text, (size_t)st.st_size) != st.st_size) {
+		mbx_fail(err, ERR_USER, EIO, "read journal");
+		goto out;
+	}
+	rc = journal_parse(j, text, (size_t)st.st_size) ? 1 : 0;
+out:
+	free(text);
+	close_quietly(fd);
+	return rc;
+}
+
+static char *stage_name_of(const char *base)
+{
+	return xasprintf(".mbx-stage.%s", base);
+}
+
+/* The steps must not be looked at any more, now that what they speak of is being removed. */
+static int disarm(int stage_fd, bool durable, struct mbx_err *err)
+{
+	if (sys_unlinkat(stage_fd, "journal", 0) < 0) {
+		if (errno == ENOENT)
+			return 0;
+		return mbx_fail(err, ERR_USER, errno, "remove journal");
+	}
+	if (durable && sys_fsync(stage_fd) < 0)
+		return mbx_fail(err, ERR_USER, errno, "fsync staging directory");
+	return 0;
+}
+
+/* report_say() without the parts that are always the same here. */
+static void say(const struct stage *st, const char *kind, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void say(const struct stage *st, const char *kind, const char *fmt, ...)
+{
+	char text[MBX_ERR_TEXT_MAX + 2 * PATH_MAX];
+	va_list ap;
+
+	if (st->opts.report == NULL)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	report_say(st->opts.report, REPORT_WARNING, kind, st->opts.user, NULL, 0, "%s", text);
+}
+
+static bool in_stage(const struct journal_step *s)
+{
+	return strchr(s->to, '/') != NULL;
+}
+
+/* Removes what was moved aside, after the commit: failures are told, not returned. */
+static void drop_old(const struct stage *st, const struct journal *j)
+{
+	struct mbx_err err;
+
+	for (size_t i = 0; i < j->step_count; i++) {
+		const struct journal_step *s = &j->steps[i];
+		const struct journal_root *r = &j->roots[s->root];
+
+		if (s->kind != STEP_ASIDE)
+			continue;
+		if (s->keep) {
+			say(st, "kept", "what was there is kept as %s/%s", r->parent, s->to);
+			continue;
+		}
+		if (st->opts.recheck != NULL && !in_stage(s) &&
+		    st->opts.recheck(st->opts.ctx, r->dirfd, s->to, &err) < 0) {
+			say(st, "kept", "%s: kept as %s/%s", err.text, r->parent, s->to);
+			continue;
+		}
+		/* What lies in the staging directory goes with it. */
+		if (!in_stage(s) && beneath_remove(r->dirfd, s->to, &err) < 0)
+			say(st, "kept", "%s/%s was not removed: %s", r->parent, s->to, err.text);
+	}
+}
+
+/* Locks an existing directory. 75 if someone else has it. */
+static int lock_dir(int fd, const char *name, struct mbx_err *err)
+{
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (errno == EWOULDBLOCK)
+		return mbx_fail_code(err, ERR_USER, MBX_TEMPFAIL,
+		                     "another import is writing here (%s)", name);
+	return mbx_fail(err, ERR_USER, errno, "lock %s", name);
+}
+
+/* Removes the staging directories of the other roots of a run that died. */
+static int remove_others(const struct journal *j, int own_fd, struct mbx_err *err)
+{
+	struct stat own, st;
+	int rc = 0;
+
+	if (fstat(own_fd, &own) < 0)
+		return mbx_fail(err, ERR_USER, errno, "stat");
+	for (size_t i = 0; i < j->root_count && rc == 0; i++) {
+		char *name = stage_name_of(j->roots[i].base);
+		int fd = beneath_open(j->roots[i].dirfd, name, O_RDONLY | O_DIRECTORY, 0);
+
+		if (fd >= 0 && fstat(fd, &st) == 0 &&
+		    (st.st_ino != own.st_ino || st.st_dev != own.st_dev)) {
+			rc = lock_dir(fd, name, err);
+			if (rc == 0)
+				rc = beneath_remove(j->roots[i].dirfd, name, err);
+		}
+		close_quietly(fd);
+		free(name);
+	}
+	return rc;
+}
+
+/* Brings an earlier run's journal to its end, or undoes it. */
+static int recover_journal(const struct stage *st, int stage_fd, struct journal *j,
+                           struct mbx_err *err)
+{
+	bool committed;
+	int rc = -1;
+
+	for (size_t i = 0; i < j->root_count; i++) {
+		struct journal_root *r = &j->roots[i];
+
+		r->dirfd = open(r->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (r->dirfd < 0) {
+			mbx_fail(err, ERR_USER, errno, "open %s", r->parent);
+			goto out;
+		}
+	}
+	committed = journal_committed(j);
+	if (committed)
+		drop_old(st, j);
+	else if (journal_undo(j, err) < 0)
+		goto out;
+	if (disarm(stage_fd, st->opts.fsync != FSYNC_NEVER, err) < 0 ||
+	    remove_others(j, stage_fd, err) < 0)
+		goto out;
+	say(st, "recovered",
+	    committed ? "an import that was interrupted has been brought to its end"
+	              : "an import that was interrupted has been undone");
+	rc = 0;
+out:
+	for (size_t i = 0; i < j->root_count; i++)
+		close_quietly(j->roots[i].dirfd);
+	return rc;
+}
+
+/* Empties a staging directory that an earlier run left, which is locked by us now. */
+static int recover(const struct stage *st, int stage_fd, struct mbx_err *err)
+{
+	static const char *const content[] = { "journal", "tree" };
+	struct journal j;
+	int rc;
+
+	journal_init(&j);
+	rc = load_journal(stage_fd, &j, err);
+	if (rc > 0)
+		rc = recover_journal(st, stage_fd, &j, err);
+	journal_release(&j);
+	if (rc < 0)
+		return mbx_context(err, "an earlier import left its staging behind");
+	for (size_t i = 0; i < ARRAY_SIZE(content); i++) {
+		if (beneath_remove(stage_fd, content[i], err) < 0)
+			return -1;
+	}
+	for (unsigned n = 0;; n++) {
+		char name[32];
+		struct stat sb;
+
+		(void)snprintf(name, sizeof(name), "old.%u", n);
+		if (fstatat(stage_fd, name, &sb, AT_SYMLINK_NOFOLLOW) < 0)
+			return 0;
+		if (beneath_remove(stage_fd, name, err) < 0)
+			return -1;
+	}
+}
+
+/* Makes or takes over the staging directory of r and locks it. */
+static int open_staging(const struct stage *st, struct stage_root *r, struct mbx_err *err)
+{
+	for (int tries = 0; tries < 100; tries++) {
+		struct stat by_name, by_fd;
+		bool made = sys_mkdirat(r->parent_fd, r->stage_name, 0700) == 0;
+
+		if (!made && errno != EEXIST)
+			return mbx_fail(err, ERR_USER, errno, "make directory beside %s", r->path);
+		r->stage_fd = beneath_open(r->parent_fd, r->stage_name, O_RDONLY | O_DIRECTORY, 0);
+		if (r->stage_fd < 0) {
+			if (errno == ENOENT)
+				continue;
+			mbx_fail(err, ERR_USER, errno, "open %s beside %s", r->stage_name, r->path);
+			if (made)
+				(void)sys_unlinkat(r->parent_fd, r->stage_name, AT_REMOVEDIR);
+			return -1;
+		}
+		if (lock_dir(r->stage_fd, r->path, err) < 0)
+			goto fail;
+		if (fstat(r->stage_fd, &by_fd) < 0 ||
+		    fstatat(r->parent_fd, r->stage_name, &by_name, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    by_fd.st_ino != by_name.st_ino) {
+			/* Its owner finished and removed it between our open and lock. */
+			close_quietly(r->stage_fd);
+			r->stage_fd = -1;
+			continue;
+		}
+		if (by_fd.st_uid != geteuid()) {
+			mbx_fail_code(err, ERR_USER, MBX_CANTCREAT,
+			              "%s beside %s belongs to another user", r->stage_name,
+			              r->path);
+			goto fail;
+		}
+		/* A umask may have taken bits that we need. */
+		if (made && fchmod(r->stage_fd, 0700) < 0) {
+			mbx_fail(err, ERR_USER, errno, "chmod %s", r->stage_name);
+			goto fail;
+		}
+		if (made)
+			return 0;
+		if (recover(st, r->stage_fd, err) == 0)
+			return 0;
+		goto fail;
+	}
+	return mbx_fail_code(err, ERR_USER, MBX_TEMPFAIL, "%s: staging keeps vanishing", r->path);
+fail:
+	/* Not ours: close() must not remove it. */
+	close_quietly(r->stage_fd);
+	r->stage_fd = -1;
+	return -1;
+}
+
+/* Looks at what exists at the root. */
+static int judge_existing(struct stage_root *r, struct mbx_err *err)
+{
+	static const char *const wanted[] = { "a directory", "a file", "a symbolic link" };
+	struct statx sx;
+	unsigned type;
+
+	if (statx(r->parent_fd, r->base, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS,
+	          &sx) < 0) {
+		if (errno == ENOENT)
+			return 0;
+		return mbx_fail(err, ERR_USER, errno, "stat %s", r->path);
+	}
+	type = sx.stx_mode & S_IFMT;
+	if (r->kind == STAGE_DIR    ? type != S_IFDIR
+	    : r->kind == STAGE_FILE ? type != S_IFREG
+	                            : type != S_IFLNK && type != S_IFREG)
+		return mbx_fail_code(err, ERR_USER, MBX_CANTCREAT, "%s exists and is not %s",
+		                     r->path, wanted[r->kind]);
+	if ((sx.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0)
+		return mbx_fail_code(err, ERR_USER, MBX_CANTCREAT, "%s is a mount point", r->path);
+	r->existing_fd = r->kind == STAGE_DIR
+	                     ? beneath_open(r->parent_fd, r->base, O_RDONLY | O_DIRECTORY, 0)
+	                     : fcntl(r->parent_fd, F_DUPFD_CLOEXEC, 0);
+	if (r->existing_fd < 0)
+		return mbx_fail(err, ERR_USER, errno, "open %s", r->path);
+	return 0;
+}
+
+/* True where one syncfs() does not tell of lost writes: NFS, and kernels before 5.8. */
+static bool syncfs_is_weak(int fd)
+{
+	struct utsname name;
+	struct statfs fs;
+	long major, minor = 0;
+	char *end;
+
+	if (fstatfs(fd, &fs) == 0 && fs.f_type == NFS_MAGIC)
+		return true;
+	if (uname(&name) < 0)
+		return true;
+	major = strtol(name.release, &end, 10);
+	if (*end == '.')
+		minor = strtol(end + 1, NULL, 10);
+	return major < 5 || (major == 5 && minor < 8);
+}
+
+static void root_release(struct stage_root *r)
+{
+	close_quietly(r->tree_fd);
+	close_quietly(r->existing_fd);
+	close_quietly(r->stage_fd); /* unlocks */
+	close_quietly(r->parent_fd);
+	free(r->path);
+	free(r->base);
+	free(r->stage_name);
+}
+
+/* Opens the parent directory of r, making it unless this is a dry run. 1, 0 if there is none. */
+static int open_parent(struct stage *st, struct stage_root *r, const char *parent,
+                       struct mbx_err *err)
+{
+	if (!st->opts.dry_run && make_parents(st, parent, err) < 0)
+		return -1;
+	r->parent_fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (r->parent_fd >= 0)
+		return 1;
+	if (st->opts.dry_run && errno == ENOENT)
+		return 0;
+	return mbx_fail(err, ERR_USER, errno, "open %s", parent);
+}
+
+int stage_add_root(struct stage *st, const char *path, enum stage_kind kind, size_t *root_r,
+                   struct mbx_err *err)
+{
+	struct stage_root r = {
+		.kind = kind, .parent_fd = -1, .stage_fd = -1, .tree_fd = -1, .existing_fd = -1
+	};
+	char *parent = NULL, *absolute = NULL;
+	struct stat sb;
+	int rc = -1, found;
+
+	if (split_path(path, &parent, &r.base, err) < 0)
+		return -1;
+	r.path = xstrdup(path);
+	r.stage_name = stage_name_of(r.base);
+	found = open_parent(st, &r, parent, err);
+	if (found < 0)
+		goto out;
+	if (found > 0) {
+		absolute = realpath(parent, NULL);
+		if (absolute == NULL || fstat(r.parent_fd, &sb) < 0) {
+			mbx_fail(err, ERR_USER, errno, "stat %s", parent);
+			goto out;
+		}
+		r.dev = sb.st_dev;
+		if (!st->opts.dry_run && open_staging(st, &r, err) < 0)
+			goto out;
+	}
+	rc = found > 0 ? judge_existing(&r, err) : 0;
+	/* From here on close() cleans up. */
+	st->roots = xreallocarray(st->roots, st->root_count + 1, sizeof(*st->roots));
+	st->roots[st->root_count] = r;
+	*root_r = journal_add_root(&st->journal, r.base, absolute == NULL ? parent : absolute,
+	                           r.parent_fd);
+	st->root_count++;
+	r = (struct stage_root){
+		.parent_fd = -1, .stage_fd = -1, .tree_fd = -1, .existing_fd = -1
+	};
+out:
+	root_release(&r);
+	free(parent);
+	free(absolute);
+	return rc;
+}
+
+/* Group bits of what exists stay, if its group is ours. */
+static void choose_modes(struct stage *st)
+{
+	struct stat sb;
+
+	st->dir_mode = 0700;
+	st->file_mode = 0600;
+	if (st->roots[0].existing_fd < 0 || fstat(st->roots[0].existing_fd, &sb) < 0 ||
+	    sb.st_gid != getegid())
+		return;
+	st->dir_mode |= sb.st_mode & 02070;
+	st->file_mode |= sb.st_mode & 0060;
+}
+
+int stage_open(const char *path, const struct stage_opts *opts, struct stage **stage_r,
+               struct mbx_err *err)
+{
+	struct stage *st = xcalloc(1, sizeof(*st));
+	unsigned char id[8];
+	size_t root;
+
+	st->opts = *opts;
+	journal_init(&st->journal);
+	if (getrandom(id, sizeof(id), 0) != (ssize_t)sizeof(id)) {
+		mbx_fail(err, ERR_USER, errno, "getrandom");
+		goto fail;
+	}
+	for (size_t i = 0; i < sizeof(id); i++)
+		(void)snprintf(st->id + 2 * i, 3, "%02x", id[i]);
+	if (stage_add_root(st, path, STAGE_DIR, &root, err) < 0)
+		goto fail;
+	choose_modes(st);
+	st->sync_files = opts->fsync == FSYNC_ALWAYS ||
+	                 (opts->fsync == FSYNC_BATCH && st->roots[0].parent_fd >= 0 &&
+	                  syncfs_is_weak(st->roots[0].parent_fd));
+	*stage_r = st;
+	return 0;
+fail:
+	stage_close(st);
+	return -1;
+}
+
+int stage_tree(struct stage *st, size_t root, struct mbx_err *err)
+{
+	struct stage_root *r = &st->roots[root];
+
+	if (r->tree_fd < 0 && r->stage_fd >= 0)
+		r->tree_fd = beneath_mkdir(r->stage_fd, "tree", st->dir_mode, err);
+	return r->tree_fd;
+}
+
+void stage_plan_put(struct stage *st, size_t root, const char *rel)
+{
+	const struct stage_root *r = &st->roots[root];
+	const char *slash = rel[0] == '\0' ? "" : "/";
+
+	journal_add_step(&st->journal, STEP_PUT, root, false,
+	                 xasprintf("%s/tree%s%s", r->stage_name, slash, rel),
+	                 xasprintf("%s%s%s", r->base, slash, rel));
+}
+
+void stage_plan_aside(struct stage *st, size_t root, const char *rel, bool keep)
+{
+	const struct stage_root *r = &st->roots[root];
+	char *to;
+
+	if (rel[0] != '\0')
+		to = xasprintf("%s/old.%zu", r->stage_name, st->old_count++);
+	else if (root == 0)
+		to = xasprintf(".mbx-old.%s", st->id);
+	else
+		to = xasprintf(".mbx-old.%s.%zu", st->id, root);
+	journal_add_step(&st->journal, STEP_ASIDE, root, keep,
+	                 xasprintf("%s%s%s", r->base, rel[0] == '\0' ? "" : "/", rel), to);
+}
+
+/* The mail root's steps last; its order otherwise. */
+static void order_steps(struct journal *j)
+{
+	struct journal_step *ordered = xreallocarray(NULL, j->step_count + 1, sizeof(*ordered));
+	size_t n = 0;
+
+	for (size_t i = 0; i < j->step_count; i++) {
+		if (j->steps[i].root != 0)
+			ordered[n++] = j->steps[i];
+	}
+	for (size_t i = 0; i < j->step_count; i++) {
+		if (j->steps[i].root == 0)
+			ordered[n++] = j->steps[i];
+	}
+	free(j->steps);
+	j->steps = ordered;
+	j->step_room = j->step_count + 1;
+}
+
+int stage_prepare(struct stage *st, struct mbx_err *err)
+{
+	struct buf text;
+	int rc;
+
+	order_steps(&st->journal);
+	/* One rename is one step for the file system too. */
+	if (st->opts.dry_run || st->journal.step_count <= 1)
+		return 0;
+	buf_init(&text);
+	journal_put(&st->journal, &text);
+	rc = beneath_write(st->roots[0].stage_fd, "journal", text.data, text.len, 0600,
+	                   st->sync_files, err);
+	buf_release(&text);
+	return rc;
+}
+
+int stage_sync(struct stage *st, struct stage_synced *synced, struct mbx_err *err)
+{
+	if (st->opts.dry_run || st->opts.fsync == FSYNC_NEVER)
+		return 0;
+	for (size_t i = 0; i < st->root_count; i++) {
+		size_t n = 0;
+
+		while (n < synced->count && synced->devs[n] != st->roots[i].dev)
+			n++;
+		if (n < synced->count)
+			continue;
+		if (sys_syncfs(st->roots[i].stage_fd) < 0)
+			return mbx_fail(err, ERR_USER, errno, "sync the file system of %s",
+			                st->roots[i].path);
+		if (synced->count < ARRAY_SIZE(synced->devs))
+			synced->devs[synced->count++] = st->roots[i].dev;
+	}
+	return 0;
+}
+
+static int recheck_step(void *ctx, const struct journal_step *step, struct mbx_err *err)
+{
+	const struct stage *st = ctx;
+	int dirfd = st->journal.roots[step->root].dirfd;
+	const char *name;
+	int fd, rc;
+
+	if (step->keep || st->opts.recheck == NULL)
+		return 0;
+	fd = beneath_parent(dirfd, step->to, &name);
+	if (fd < 0)
+		return mbx_fail(err, ERR_USER, errno, "open %s", step->to);
+	rc = st->opts.recheck(st->opts.ctx, fd, name, err);
+	close_quietly(fd);
+	return rc;
+}
+
+/* Removes the staging directories. The journal goes first: without it nothing is ever undone. */
+static void remove_staging(struct stage *st)
+{
+	struct mbx_err err;
+
+	if (st->root_count > 0 && st->roots[0].stage_fd >= 0 &&
+	    disarm(st->roots[0].stage_fd, st->opts.fsync != FSYNC_NEVER, &err) < 0)
+		return;
+	for (size_t i = st->root_count; i-- > 0;) {
+		struct stage_root *r = &st->roots[i];
+
+		if (r->stage_fd >= 0 && beneath_remove(r->parent_fd, r->stage_name, &err) < 0)
+			say(st, "kept", "%s beside %s was not removed: %s", r->stage_name, r->path,
+			    err.text);
+	}
+}
+
+int stage_publish(struct stage *st, struct mbx_err *err)
+{
+	struct mbx_err undo_err;
+
+	if (st->opts.dry_run)
+		return 0;
+	if (journal_run(&st->journal, recheck_step, st, err) < 0 ||
+	    (st->opts.fsync != FSYNC_NEVER && journal_sync(&st->journal, err) < 0)) {
+		st->stuck = journal_undo(&st->journal, &undo_err) < 0;
+		return st->stuck ? mbx_context(err, "%s; because of", undo_err.text) : -1;
+	}
+	st->committed = true;
+	drop_old(st, &st->journal);
+	remove_staging(st);
+	return 0;
+}
+
+void stage_close(struct stage *st)
+{
+	if (st == NULL)
+		return;
+	if (!st->committed && !st->stuck && !st->opts.dry_run) {
+		remove_staging(st);
+		/* Fails, as it should, where something else came to lie in them. */
+		while (st->made_count > 0) {
+			st->made_count--;
+			(void)sys_unlinkat(AT_FDCWD, st->made[st->made_count], AT_REMOVEDIR);
+			free(st->made[st->made_count]);
+		}
+	}
+	for (size_t i = 0; i < st->made_count; i++)
+		free(st->made[i]);
+	free(st->made);
+	for (size_t i = 0; i < st->root_count; i++)
+		root_release(&st->roots[i]);
+	free(st->roots);
+	journal_release(&st->journal);
+	free(st);
+}
