@@ -3,6 +3,24 @@
 #include <errno.h>
 #include <unistd.h>
 
+static bool (*interrupt_stops)(void);
+
+void xio_on_interrupt(bool (*stop)(void))
+{
+	interrupt_stops = stop;
+}
+
+/* After a failed call: true if only a signal came in between. errno stays. */
+static bool try_again(void)
+{
+	if (errno != EINTR)
+		return false;
+	if (interrupt_stops == NULL || !interrupt_stops())
+		return true;
+	errno = EINTR;
+	return false;
+}
+
 ssize_t read_full(int fd, void *data, size_t len)
 {
 	unsigned char *at = data;
@@ -14,7 +32,7 @@ ssize_t read_full(int fd, void *data, size_t len)
 		if (n == 0)
 			break;
 		if (n < 0) {
-			if (errno == EINTR)
+			if (try_again())
 				continue;
 			return -1;
 		}
@@ -34,7 +52,7 @@ ssize_t pread_full(int fd, void *data, size_t len, uint64_t offset)
 		if (n == 0)
 			break;
 		if (n < 0) {
-			if (errno == EINTR)
+			if (try_again())
 				continue;
 			return -1;
 		}
@@ -51,7 +69,7 @@ int write_all(int fd, const void *data, size_t len)
 		ssize_t n = write(fd, at, len);
 
 		if (n < 0) {
-			if (errno == EINTR)
+			if (try_again())
 				continue;
 			return -1;
 		}

@@ -1,6 +1,7 @@
 #ifndef MBX_BASE_XIO_H
 #define MBX_BASE_XIO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -13,6 +14,11 @@ ssize_t pread_full(int fd, void *data, size_t len, uint64_t offset);
 
 /* Writes all of it. Returns 0, or -1 with errno set. */
 int write_all(int fd, const void *data, size_t len);
+
+/* What to do when a signal has interrupted a call above: true makes it fail with EINTR, otherwise
+ * it is tried again. Set once by main, before threads; called outside of the signal handler. NULL:
+ * always try again. */
+void xio_on_interrupt(bool (*stop)(void));
 
 /* Closes and keeps errno; for error paths and for descriptors that were only read. -1 is fine. */
 void close_quietly(int fd);
