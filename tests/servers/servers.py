@@ -239,8 +239,11 @@ protocol pop3 {{
 }}
 plugin {{
   acl = vfile
+  acl_anyone = allow
 }}
 """
+
+    LAYOUTS = {"maildir++": ("", 150), "fs": (":LAYOUT=fs", 30)}  # mail_location keys, accounts
 
     def __init__(self, work, name="dovecot", extra=""):
         self.work = work
@@ -260,6 +263,7 @@ plugin {{
         self.master = [self.root + "/usr/bin/doveconf", "-f", "service=master", "-c", self.config, "-m", "master",
                        "-p", "-e", self.root + "/usr/sbin/dovecot", "-F", "-c", self.config]
         self.process = None
+        self.declare()
 
     def env(self):
         return {"PATH": "/usr/bin:/bin:/usr/sbin", "LD_LIBRARY_PATH": self.work.libraries("dovecot"), "TZ": "UTC0",
@@ -281,20 +285,21 @@ plugin {{
         stop(self.process)
         self.process = None
 
-    def account(self, name, layout="maildir++", keys="", plugins=""):
-        """Makes an account known; its mail need not be there yet. Returns it."""
-        home = self.work.mkdir(os.path.relpath(self.dir, self.work.dir), "home", name)
-        location = "maildir:%s/Maildir" % home
-        if layout != "maildir++":
-            location += ":LAYOUT=" + layout
-        location += keys
-        extra = "userdb_mail=" + location
-        if plugins:
-            extra += " userdb_mail_plugins=acl\\ imap_acl\\ " + plugins
-        line = "%s:{PLAIN}%s:%d:%d::%s::%s\n" % (name, PASSWORD, UID, GID, home, extra)
-        with open(self.users, "a", encoding="utf-8") as f:
-            f.write(line)
-        return Account(self, name, home, location, "/", False)
+    def declare(self):
+        """Writes the accounts that tests may take: Dovecot reads new ones only once a second."""
+        self.free = {layout: [] for layout in self.LAYOUTS}
+        with open(self.users, "w", encoding="utf-8") as f:
+            for layout, (keys, count) in self.LAYOUTS.items():
+                for n in range(count):
+                    name = "%s%02d" % (layout.replace("+", ""), n)
+                    home = self.work.mkdir(os.path.relpath(self.dir, self.work.dir), "home", name)
+                    location = "maildir:%s/Maildir%s" % (home, keys)
+                    f.write("%s:{PLAIN}%s:%d:%d::%s::userdb_mail=%s\n" % (name, PASSWORD, UID, GID, home, location))
+                    self.free[layout].append(Account(self, name, home, location, "/", False))
+
+    def account(self, layout="maildir++"):
+        """Takes an account that nobody has used yet."""
+        return self.free[layout].pop(0)
 
 
 class Courier:
@@ -319,6 +324,7 @@ class Courier:
     def env(self, account):
         return {
             "PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": self.work.libraries("courier"), "TZ": "UTC0",
+            "LD_PRELOAD": self.work.preload,
             "AUTHENTICATED": account.name, "AUTHADDR": account.name, "MAILDIR": account.home + "/Maildir",
             "HOME": account.home, "TCPREMOTEIP": "127.0.0.1", "TCPREMOTEPORT": "1",
             "IMAP_CAPABILITY": "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE THREAD=ORDEREDSUBJECT THREAD=REFERENCES SORT "

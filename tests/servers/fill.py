@@ -1,0 +1,157 @@
+"""Fills accounts: over IMAP as a client does, and by delivery into new/ as a mail server does."""
+import os
+import sys
+
+from servers import TOP, Work
+from snapshot import Imap, quote
+
+sys.path.insert(0, os.path.join(TOP, "tests"))
+sys.dont_write_bytecode = True
+import gen_mail  # noqa: E402
+
+# Folder names that have broken other movers. No "." in a level: it separates levels in Maildir++.
+FOLDERS = [
+    ("Sent",), ("Trash",), ("Drafts",), ("Entwürfe",), ("Gesendete Objekte",), ("a&b",), ("台北",), ("emoji 🐌",),
+    ('quo"te',), ("it's",), ("back`tick",), ("UPPER",), ("upper",), ("new year",), ("percent%20",), ("semi;colon",), ("colon:name",),
+    ("Archive",), ("Archive", "2019"), ("Archive", "2019", "Q1"), ("Archive", "2020"), ("Only", "Child"),
+    ("deep",) + tuple("level%d" % i for i in range(12)), ("x" * 100,), ("Tab-free  two spaces",), ("#hash",), ("-dash",),
+    ("$dollar",), ("(paren)",), ("[bracket]",), ("{brace}",), ("comma,name",), ("equal=sign",), ("plus+",), ("am&-p",),
+    ("cafe\u0301",), ("café",), ("ümlaut", "kïnd"),
+]
+DATES = ["01-Jan-1970 00:00:01 +0000", "31-Dec-1979 23:59:59 -0800", "29-Feb-2000 12:00:00 +0530", "09-Sep-2001 01:46:40 +0000",
+         "28-Mar-2010 02:30:00 +0100", "31-Oct-2010 02:30:00 +0100", "30-Jun-2015 23:59:59 +0000", "01-Jan-2020 00:00:00 +1400",
+         "19-Jan-2037 03:14:07 -1200", "31-Dec-2037 23:59:59 +0000"]
+FLAGS = ["", "\\Seen", "\\Answered", "\\Flagged", "\\Deleted", "\\Draft", "\\Seen \\Answered", "\\Seen \\Flagged \\Draft",
+         "\\Seen \\Answered \\Flagged \\Deleted \\Draft"]
+KEYWORDS = ["$Forwarded", "$MDNSent", "$Junk", "NonJunk", "$label1", "Project-X", "a.b", "x:y", "UPPERcase", "$Phishing"] + \
+    ["kw%02d" % i for i in range(16)]
+
+
+def deliver(account, path_on_disk, data, number, date=None):
+    """As a delivery agent does: tmp/, then new/."""
+    name = "%d.M%dP%d.deliver" % (date or 1200000000 + number, number, os.getpid())
+    for sub in ("cur", "new", "tmp"):
+        if not os.path.isdir(os.path.join(path_on_disk, sub)):
+            os.makedirs(os.path.join(path_on_disk, sub), 0o700)
+    os_tmp, os_new = (os.path.join(path_on_disk, sub, name) for sub in ("tmp", "new"))
+    gen_mail.write(os_tmp, data, date or 1200000000 + number)
+    Work.own(os_tmp)
+    os.rename(os_tmp, os_new)
+
+
+def own_tree(path):
+    Work.own(path)
+    for root, dirs, files in os.walk(path):
+        for name in dirs + files:
+            Work.own(os.path.join(root, name))
+
+
+def corpus_messages(folder, big):
+    """Message files below an unpacked corpus folder, else generated ones: yields (label, bytes)."""
+    if folder is None:
+        yield from gen_mail.nasty(big)
+        for i in range(300):
+            yield "ordinary-%d" % i, gen_mail.ordinary(i)
+        return
+    for root, dirs, files in os.walk(folder):
+        dirs.sort()
+        for name in sorted(files):
+            path = os.path.join(root, name)
+            if os.path.isfile(path) and not os.path.islink(path):
+                with open(path, "rb") as f:
+                    yield os.path.relpath(path, folder), f.read()
+
+
+def try_create(imap, path):
+    status, _ = imap.create(quote(imap.wire(path)))
+    return status == "OK"
+
+
+def append(imap, path, data, number):
+    """APPEND with flags, keywords and a date chosen by number."""
+    flags = FLAGS[number % len(FLAGS)].split()
+    if number % 3 == 0:
+        flags += KEYWORDS[number % len(KEYWORDS):][:1 + number % 4]
+    date = '"%s"' % DATES[number % len(DATES)]
+    imap.ok("append", quote(imap.wire(path)), "(%s)" % " ".join(flags), date, data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+
+
+def over_imap(account, per_folder=6, keywords=26):
+    """Folders, mail, flags, keywords, dates, gaps, copies, subscriptions, ACL, METADATA. Returns the folders made."""
+    imap = Imap(account)
+    made = [("INBOX",)]
+    for path in FOLDERS:
+        if try_create(imap, path):
+            made.append(path)
+    if ("INBOX", "below") not in made and try_create(imap, ("INBOX", "below")):
+        made.append(("INBOX", "below"))
+    number = 0
+    for path in made:
+        for _ in range(per_folder if path != ("INBOX",) else per_folder * 8):
+            append(imap, path, gen_mail.ordinary(number, 3), number)
+            number += 1
+    # Every keyword that a Maildir can hold, in one folder, one message each.
+    target = made[1]
+    imap.ok("select", quote(imap.wire(target)))
+    for n, keyword in enumerate(KEYWORDS[:keywords]):
+        imap.ok("store", str(1 + n % per_folder), "+FLAGS", "(%s)" % keyword)
+    imap.ok("store", "1", "-FLAGS", "(%s)" % KEYWORDS[0])
+    # Gaps: at the start, in the middle, at the end (so that UIDNEXT is beyond the last UID), and an emptied folder.
+    for path, gone in ((("INBOX",), "1,4:6,9,%d" % (per_folder * 8)), (made[2], "1:2"), (made[3], "%d" % per_folder),
+                       (made[4], "1:*")):
+        imap.ok("select", quote(imap.wire(path)))
+        imap.ok("store", gone, "+FLAGS", "(\\Deleted)")
+        imap.ok("expunge")
+    # Copies share their file with the original.
+    imap.ok("select", '"INBOX"')
+    imap.ok("copy", "1:5", quote(imap.wire(made[5])))
+    imap.ok("copy", "2:3", quote(imap.wire(made[5])))
+    imap.ok("store", "1", "+FLAGS", "(\\Flagged)")
+    for path in made[1:8] + [("INBOX",)]:
+        imap.ok("subscribe", quote(imap.wire(path)))
+    gone = ("was", "here")  # a subscription outlives its folder
+    imap.ok("create", quote(imap.wire(gone)))
+    imap.ok("subscribe", quote(imap.wire(gone)))
+    imap.ok("delete", quote(imap.wire(gone)))
+    set_acl(imap, made)
+    set_metadata(imap, made)
+    imap.logout()
+    return made
+
+
+def set_acl(imap, made):
+    if not (imap.account.is_courier or "ACL" in imap.capabilities):
+        return
+    for path, who, rights in ((made[1], "bob", "lr"), (made[1], "carla", "lrswit"), (made[2], "anyone", "lr"),
+                              (("INBOX",), "bob", "lrs"), (made[4], "-eve", "r")):
+        imap.ok("setacl", quote(imap.wire(path)), quote(who), rights)
+
+
+def set_metadata(imap, made):
+    if "METADATA" not in imap.capabilities:
+        return
+    for path, entry, value in (
+            (made[1], "/private/comment", "my \\\\ comment"), (made[1], "/shared/comment", "gemeinsam"),
+            (("INBOX",), "/private/vendor/vendor.test/colour", "#ff0000"), (made[2], "/private/comment", "x" * 2000)):
+        status, data = imap._simple_command("SETMETADATA", quote(imap.wire(path)), '(%s "%s")' % (entry, value))
+        if status != "OK":
+            raise RuntimeError("SETMETADATA: %r" % data)
+    status, data = imap._simple_command("SETMETADATA", '""', '(/private/vendor/vendor.test/x "server wide")')
+    if status != "OK":
+        raise RuntimeError("SETMETADATA of the account: %r" % data)
+
+
+def dated(account):
+    """Delivered mail with dates that a server would not take from a client (Dovecot: none in the future)."""
+    for number, seconds in enumerate((1, 86399, 951782400, 2114380800, 2145916799)):
+        deliver(account, account.maildir, gen_mail.ordinary(number, 7), 500 + number, seconds)
+
+
+def settle(account):
+    """Opens every folder read-write once, so that a server has taken in what was delivered."""
+    imap = Imap(account)
+    for path, flags in imap.list_paths().items():
+        if "\\noselect" not in {f.lower() for f in flags}:
+            imap.ok("select", quote(imap.wire(path)))
+            imap.ok("noop")
+    imap.logout()

@@ -1,0 +1,530 @@
+"""Accounts of real servers, moved; what a client sees afterwards has to be what it saw before."""
+import glob
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+import unittest
+
+import fill
+import moving
+import snapshot
+from moving import Failed, export, move, program, run, store, verify
+from servers import GID, IS_ROOT, TOP, UID, Courier, Dovecot, Sshd, Work, clean_environment
+
+BIG = int(os.environ.get("MBX_TEST_BIG", 100 * 1000 * 1000))  # bytes of the largest body
+
+work = dovecot = courier = sshd = None
+number = 0
+
+
+def setUpModule():
+    global work, dovecot, courier, sshd
+    work = Work()
+    dovecot, courier, sshd = Dovecot(work).start(), Courier(work).start(), Sshd(work).start()
+
+
+def tearDownModule():
+    for server in (dovecot, courier, sshd):
+        if server is not None:
+            server.stop()
+    if os.environ.get("MBX_TEST_KEEP"):
+        print("kept: " + work.dir, file=sys.stderr)
+    elif work is not None:
+        work.remove()
+
+
+def account(kind):
+    """A new account; kind is "maildir++", "fs" or "courier"."""
+    global number
+    if kind != "courier":
+        return dovecot.account(kind)
+    number += 1
+    return courier.account("courier%d" % number)
+
+
+# What a move between unlike servers cannot keep; mbximport says so, and the tests of what it says are elsewhere.
+TO_COURIER = FROM_COURIER = ("metadata", "special-use", "acl")
+# Courier shows a CR before every LF, one that is stored there too, and none at the end of a message.
+COURIER_ENDS = ("body", "body_size", "size", "pop3-size")
+
+
+class Base(unittest.TestCase):
+    def setUp(self):
+        dovecot.log.set_mark()
+        courier.log.set_mark()
+
+    def same(self, before, after, ignore=()):
+        lines = snapshot.diff(before, after, ignore)
+        self.assertEqual(lines, [], "\n" + "\n".join(lines))
+
+    def no_complaints(self):
+        found = dovecot.log.complaints() + courier.log.complaints()
+        self.assertEqual(found, [], "\n" + "\n".join(found))
+
+    def moved(self, before, source, kind, ignore=(), **more):
+        """Moves source to a new account, compares it, and returns the new account and what a client sees there."""
+        destination = account(kind)
+        dovecot.log.set_mark()
+        courier.log.set_mark()
+        move(source, destination, **more)
+        # Before any server has touched it; a Courier store cannot hold what the archive may know.
+        verify(source, destination)
+        after = snapshot.take(destination)
+        self.same(before, after, ignore)
+        self.no_complaints()
+        # And again: what the server made of its first look has to be the same at the second.
+        self.same(after, snapshot.take(destination))
+        self.no_complaints()
+        self.owned(destination)
+        return destination, after
+
+    def owned(self, destination):
+        """Everything belongs to the mail owner and to nobody else."""
+        for root, dirs, files in os.walk(destination.maildir):
+            for name in dirs + files:
+                info = os.lstat(os.path.join(root, name))
+                self.assertEqual((info.st_uid, info.st_gid), (UID, GID), os.path.join(root, name))
+
+
+class Filled(Base):
+    """Accounts filled over IMAP."""
+
+    def filled(self, kind):
+        source = account(kind)
+        if kind == "courier":
+            courier.make_maildir(source)
+        fill.over_imap(source)
+        fill.dated(source)
+        fill.settle(source)
+        return source, snapshot.take(source)
+
+    def test_dovecot_to_dovecot(self):
+        source, before = self.filled("maildir++")
+        self.moved(before, source, "maildir++")
+
+    def test_dovecot_to_dovecot_fs_and_back(self):
+        source, before = self.filled("maildir++")
+        middle, seen = self.moved(before, source, "fs", ignore=("noselect",))
+        self.moved(seen, middle, "maildir++", ignore=("noselect",))
+
+    def test_dovecot_fs_to_fs(self):
+        source, before = self.filled("fs")
+        self.moved(before, source, "fs")
+
+    def test_courier_to_courier(self):
+        source, before = self.filled("courier")
+        self.moved(before, source, "courier")
+
+    def test_dovecot_to_courier_and_back(self):
+        source, before = self.filled("maildir++")
+        middle, seen = self.moved(before, source, "courier", ignore=TO_COURIER + ("pop3",))
+        self.moved(seen, middle, "maildir++", ignore=FROM_COURIER)
+
+    def test_courier_to_dovecot_and_back(self):
+        source, before = self.filled("courier")
+        middle, seen = self.moved(before, source, "maildir++", ignore=FROM_COURIER)
+        self.moved(before, middle, "courier", ignore=TO_COURIER + ("subscribed",))
+        self.assertTrue(seen["pop3"][0]["uidl"].startswith("UID"))
+
+    def test_courier_to_dovecot_fs(self):
+        source, before = self.filled("courier")
+        self.moved(before, source, "fs", ignore=FROM_COURIER + ("noselect",))
+
+    def test_over_ssh(self):
+        source, before = self.filled("maildir++")
+        self.moved(before, source, "maildir++", ssh=sshd)
+
+    def test_options_do_not_change_the_result(self):
+        source, before = self.filled("maildir++")
+        for options in (("-z", "0"), ("-z", "19", "-j", "1"), ("-j", "4")):
+            self.moved(before, source, "maildir++", export_options=options)
+
+    def test_mail_goes_on_after_the_move(self):
+        """The new server takes new mail, and gives it the next UID."""
+        source, before = self.filled("maildir++")
+        destination, _ = self.moved(before, source, "maildir++")
+        imap = snapshot.Imap(destination)
+        for path, box in before["boxes"].items():
+            answer = imap.ok("append", snapshot.quote(imap.wire(path)), None, None, b"Subject: new\r\n\r\nnew\r\n")
+            self.assertIn(b"APPENDUID %d %d" % (box["uidvalidity"], box["uidnext"]), answer[0], path)
+        imap.logout()
+        self.no_complaints()
+
+    def test_archive_file_and_selection(self):
+        source, before = self.filled("maildir++")
+        archive = work.dir + "/selected.mbx"
+        export(source, archive, "-m", "Archive*", "-m", "INBOX")
+        destination = account("maildir++")
+        status, _, text = run(program("mbximport"), "-i", archive, store(destination))
+        self.assertEqual(status, 0, text)
+        after = snapshot.take(destination)
+        expected = {p for p in before["boxes"] if p[0] == "Archive" or p == ("INBOX",)}
+        self.assertEqual({p for p in after["boxes"]}, expected)
+        for path in expected:
+            self.assertEqual(before["boxes"][path]["messages"], after["boxes"][path]["messages"], path)
+        self.no_complaints()
+
+    def test_existing_mail_is_not_touched(self):
+        source, before = self.filled("maildir++")
+        destination, after = self.moved(before, source, "maildir++")
+        move_again = run(program("mbxexport"), "-u", "joe", "-o", work.dir + "/again.mbx", store(source))
+        self.assertEqual(move_again[0], 0, move_again[2])
+        status, _, text = run(program("mbximport"), "-i", work.dir + "/again.mbx", store(destination))
+        self.assertEqual(status, 73, text)
+        self.same(after, snapshot.take(destination))
+        self.no_complaints()
+
+
+class NeverOpened(Base):
+    """A Maildir that only a delivery agent has seen: the UIDs are those that Dovecot gives."""
+
+    def test_uids(self):
+        source = account("maildir++")
+        for folder in ("", "/.Sent", "/.Archive.2019"):
+            path = source.maildir + folder
+            for i in range(20):
+                fill.deliver(source, path, fill.gen_mail.ordinary(i), (i * 7) % 20)
+        fill.own_tree(source.home)
+        archive = work.dir + "/never.mbx"
+        export(source, archive)
+        destination = account("maildir++")
+        status, _, text = run(program("mbximport"), "-i", archive, store(destination))
+        self.assertEqual(status, 0, text)
+        before, after = snapshot.take(source), snapshot.take(destination)
+        self.assertEqual(snapshot.messages(after), 60)
+        self.same(before, after, ignore=("uidvalidity", "pop3-uidl"))
+        self.no_complaints()
+
+
+class Corpora(Base):
+    """Real mail, else the generator's: everything delivered, moved, read back."""
+
+    def corpus(self):
+        """[(name, folder or None)] of the corpora, unpacked."""
+        place = os.environ.get("MBX_CORPUS") or os.path.join(TOP, "..", "shared", "corpus")
+        archives = sorted(glob.glob(os.path.join(place, "*.tar.zst")))
+        found = []
+        for path in archives:
+            name = os.path.basename(path)[:-len(".tar.zst")]
+            folder = work.mkdir("corpus", name)
+            zstd = subprocess.Popen(["zstd", "-dcq", path], stdout=subprocess.PIPE)
+            subprocess.run(["tar", "-x", "-C", folder], stdin=zstd.stdout, check=True)
+            zstd.stdout.close()
+            self.assertEqual(zstd.wait(), 0)
+            found.append((name, folder))
+        return found
+
+    def delivered(self, kind, corpora):
+        source = account(kind)
+        if kind == "courier":
+            courier.make_maildir(source)
+        count = 0
+        for name, folder in corpora:
+            target = source.maildir + "/." + name
+            for _, data in fill.corpus_messages(folder, BIG):
+                fill.deliver(source, target, data, count)
+                count += 1
+        for sub in ("cur", "new", "tmp"):
+            os.makedirs(source.maildir + "/" + sub, 0o700, exist_ok=True)
+        fill.own_tree(source.home)
+        fill.settle(source)
+        return source, count
+
+    def whole(self, kind, to, corpora, ignore=()):
+        source, count = self.delivered(kind, corpora)
+        before = snapshot.take(source)
+        self.assertEqual(snapshot.messages(before), count)
+        return self.moved(before, source, to, ignore)
+
+    def test_generated_dovecot(self):
+        self.whole("maildir++", "maildir++", [("nasty", None)])
+
+    def test_generated_courier(self):
+        self.whole("courier", "courier", [("nasty", None)])
+
+    def test_generated_dovecot_to_courier(self):
+        self.whole("maildir++", "courier", [("nasty", None)], TO_COURIER + COURIER_ENDS + ("pop3",))
+
+    def test_real_mail(self):
+        corpora = self.corpus()
+        if not corpora:
+            self.skipTest("no corpus folder: the generator's mail stands in for it")
+        destination, seen = self.whole("maildir++", "maildir++", corpora)
+        odd = [c for c in corpora if "-bulk-" not in c[0]]
+        self.whole("courier", "maildir++", odd, FROM_COURIER + COURIER_ENDS)
+        self.whole("maildir++", "courier", odd, TO_COURIER + COURIER_ENDS + ("pop3",))
+        shutil.rmtree(destination.maildir)
+
+    def test_real_stores(self):
+        """Each Maildir in the corpora as it lies there: names, flags, UID lists of other programs."""
+        count = 0
+        for name, folder in self.corpus():
+            for root, dirs, _ in os.walk(folder):
+                if "cur" in dirs or "new" in dirs:
+                    self.one_store(root)
+                    count += 1
+        if not count:
+            self.skipTest("no corpus folder")
+
+    def one_store(self, root):
+        source, destination = account("maildir++"), account("maildir++")
+        shutil.copytree(root, source.maildir, symlinks=True)
+        for sub in ("cur", "new", "tmp"):
+            os.makedirs(source.maildir + "/" + sub, 0o700, exist_ok=True)
+        fill.own_tree(source.home)
+        archive = "%s/%s.mbx" % (work.dir, source.name)
+        export(source, archive)
+        status, _, text = run(program("mbximport"), "-i", archive, store(destination))
+        self.assertEqual(status, 0, text)
+        verify(archive, destination)
+        dovecot.log.set_mark()
+        after = snapshot.take(destination)
+        self.no_complaints()
+        before = snapshot.take(source)
+        # Without a UID list neither UIDVALIDITY nor a UIDL made of it is there to be kept.
+        known = os.path.exists(root + "/dovecot-uidlist")
+        self.same(before, after, () if known else ("uidvalidity", "pop3-uidl", "uidnext"))
+
+
+class PlainTools(Base):
+    """The archive is tar in zstd: anybody's tools read it, without a word of warning."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.source = account("maildir++")
+        fill.over_imap(cls.source)
+        fill.deliver(cls.source, cls.source.maildir, fill.gen_mail.noise(9 << 20, 3), 900)
+        for n, (_, data) in enumerate(fill.gen_mail.nasty(1 << 20)):
+            fill.deliver(cls.source, cls.source.maildir + "/.nasty", data, n)
+        fill.own_tree(cls.source.home)
+        fill.settle(cls.source)
+        cls.archive = work.dir + "/tools.mbx"
+        export(cls.source, cls.archive)
+        cls.bodies = sorted(cls.digest(p) for p in glob.glob(cls.source.maildir + "/**/cur/*", recursive=True) +
+                            glob.glob(cls.source.maildir + "/.*/cur/*"))
+
+    @staticmethod
+    def digest(path):
+        import hashlib
+        with open(path, "rb") as f:
+            return hashlib.sha256(f.read()).hexdigest()
+
+    def shell(self, line):
+        done = subprocess.run(["bash", "-c", "set -o pipefail; " + line], capture_output=True, cwd=work.dir,
+                              env=clean_environment())
+        self.assertEqual((done.returncode, done.stderr.decode("utf-8", "replace")), (0, ""), line)
+        return done.stdout.decode("utf-8", "surrogateescape")
+
+    def extracted(self, line):
+        target = work.dir + "/extracted"
+        shutil.rmtree(target, ignore_errors=True)
+        os.mkdir(target)
+        self.shell(line.format(archive=self.archive, target=target))
+        found = sorted(self.digest(p) for p in self.emls(target))
+        self.assertEqual(found, self.bodies)
+        return target
+
+    @staticmethod
+    def emls(folder):
+        return [os.path.join(root, f) for root, _, files in os.walk(folder) for f in files if f.endswith(".eml")]
+
+    def test_zstd_tests_it(self):
+        self.shell("zstd -tq " + self.archive)
+
+    def test_tar_lists(self):
+        listed = self.shell("zstd -dc %s | tar -tvf -" % self.archive)
+        self.assertEqual(sum(line.split(" link to ")[0].endswith(".eml") for line in listed.splitlines()), len(self.bodies))
+
+    def test_tar_extracts(self):
+        self.extracted("zstd -dc {archive} | tar -xf - -C {target}")
+
+    def test_tar_with_zstd_option(self):
+        self.extracted("tar --zstd -xf {archive} -C {target}")
+
+    def test_bsdtar(self):
+        self.extracted("bsdtar -xf {archive} -C {target}")
+
+    def test_python_tarfile(self):
+        plain = work.dir + "/tools.tar"
+        self.shell("zstd -dcq %s -o %s -f" % (self.archive, plain))
+        import hashlib
+        found = []
+        with tarfile.open(plain) as tar:
+            for member in tar:
+                if member.name.endswith(".eml"):
+                    found.append(hashlib.sha256(tar.extractfile(member).read()).hexdigest())
+        self.assertEqual(sorted(found), self.bodies)
+
+    def test_dates(self):
+        target = self.extracted("zstd -dc {archive} | tar -xf - -C {target}")
+        stored = sorted(int(os.stat(p).st_mtime) for p in glob.glob(self.source.maildir + "/.*/cur/*") +
+                        glob.glob(self.source.maildir + "/cur/*"))
+        self.assertEqual(sorted(int(os.stat(p).st_mtime) for p in self.emls(target)), stored)
+
+    def test_verify_and_list(self):
+        verify(self.archive)
+        verify(self.archive, self.source)
+        status, out, text = run(program("mbxverify"), "--list", self.archive)
+        self.assertEqual(status, 0, text)
+        self.assertIn(b"nasty", out)
+
+
+class Broken(Base):
+    """A move that does not reach its end leaves nothing to be seen, and says so by its status."""
+
+    def visible(self, destination):
+        """What an administrator finds at the destination, staging aside."""
+        if not os.path.isdir(destination.home):
+            return []
+        return [n for n in os.listdir(destination.home) if not n.startswith(".mbx-") and n != "dovecot-attributes"]
+
+    def big_source(self):
+        source = account("maildir++")
+        for n in range(40):
+            fill.deliver(source, source.maildir, fill.gen_mail.noise(1 << 20, n), n)
+        fill.own_tree(source.home)
+        fill.settle(source)
+        return source
+
+    def test_ssh_is_lost(self):
+        source = self.big_source()
+        for wait_for in (1, 8 << 20, 30 << 20):
+            destination = account("maildir++")
+            remote = moving.shell_words([program("mbxexport"), "-u", "joe", "--bwlimit", "20M", store(source)])
+            ssh = subprocess.Popen(sshd.command(remote), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, env=sshd.client_env)
+            importer = subprocess.Popen([program("mbximport"), store(destination)], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=clean_environment())
+            passed = 0
+            while passed < wait_for:
+                data = ssh.stdout.read1(65536)
+                self.assertTrue(data, "the stream ended by itself after %d bytes" % passed)
+                importer.stdin.write(data)
+                passed += len(data)
+            ssh.send_signal(signal.SIGKILL)
+            try:
+                shutil.copyfileobj(ssh.stdout, importer.stdin)
+            except BrokenPipeError:
+                pass
+            importer.stdin.close()
+            text = importer.stdout.read().decode("utf-8", "replace")
+            importer.stdout.close()
+            status = importer.wait()
+            ssh.wait()
+            ssh.stdout.close()
+            ssh.stderr.close()
+            self.assertIn(status, (65, 74), text)
+            self.assertEqual(self.visible(destination), [], text)
+            move(source, destination)  # and the next try succeeds, over whatever is left
+            verify(source, destination)
+
+    def test_importer_is_killed(self):
+        source = self.big_source()
+        before = snapshot.take(source)
+        destination = account("maildir++")
+        for wait_for in (1, 4 << 20, 16 << 20, 35 << 20):
+            exporter = subprocess.Popen([program("mbxexport"), "-u", "joe", store(source)], stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment())
+            importer = subprocess.Popen([program("mbximport"), store(destination)], stdin=subprocess.PIPE,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=clean_environment())
+            passed = 0
+            while passed < wait_for:
+                data = exporter.stdout.read1(65536)
+                importer.stdin.write(data)
+                passed += len(data)
+            importer.kill()
+            importer.wait()
+            exporter.stdout.close()
+            text = exporter.stderr.read().decode("utf-8", "replace")
+            exporter.stderr.close()
+            self.assertEqual(exporter.wait(), 74, text)
+            try:
+                importer.stdin.close()
+            except BrokenPipeError:
+                pass
+            self.assertEqual(self.visible(destination), [])
+        dovecot.log.set_mark()
+        move(source, destination)
+        self.same(before, snapshot.take(destination))
+        self.no_complaints()
+        self.assertEqual([n for n in os.listdir(destination.home) if n.startswith(".mbx-")], [])
+
+    def test_mail_arrives_while_reading(self):
+        """Delivery and a client at work while the export runs: no harm, and what was there is there."""
+        source = self.big_source()
+        before = snapshot.take(source)
+        exporter = subprocess.Popen([program("mbxexport"), "-u", "joe", "--bwlimit", "20M", "-o", work.dir + "/live.mbx",
+                                     store(source)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                    stderr=subprocess.PIPE, env=clean_environment())
+        imap = snapshot.Imap(source)
+        imap.ok("select", '"INBOX"')
+        n = 0
+        while exporter.poll() is None:
+            fill.deliver(source, source.maildir, b"Subject: new\n\nnew\n", 5000 + n)
+            imap.ok("store", str(1 + n % 40), "FLAGS" if n % 2 else "+FLAGS", "(\\Seen \\Flagged)")
+            n += 1
+            time.sleep(0.01)
+        imap.logout()
+        text = exporter.communicate()[1].decode("utf-8", "replace")
+        self.assertEqual(exporter.returncode, 0, text)
+        self.assertGreater(n, 5)
+        destination = account("maildir++")
+        status, _, text = run(program("mbximport"), "-i", work.dir + "/live.mbx", store(destination))
+        self.assertEqual(status, 0, text)
+        after = snapshot.take(destination)
+        first, second = before["boxes"][("INBOX",)]["messages"], after["boxes"][("INBOX",)]["messages"]
+        for uid, message in first.items():
+            self.assertEqual(message["body"], second[uid]["body"])
+
+
+class Result(unittest.TextTestResult):
+    """One line a test with its time, as it ends."""
+
+    def startTest(self, test):
+        super().startTest(test)
+        self.began = time.monotonic()
+
+    def line(self, test, word):
+        self.stream.writeln("%-8s %6.1f s  %s" % (word, time.monotonic() - self.began, test.id().split(".", 1)[1]))
+        self.stream.flush()
+
+    def addSuccess(self, test):
+        super().addSuccess(test)
+        self.line(test, "ok")
+
+    def addError(self, test, err):
+        super().addError(test, err)
+        self.line(test, "ERROR")
+
+    def addFailure(self, test, err):
+        super().addFailure(test, err)
+        self.line(test, "FAILED")
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        self.line(test, "skipped")
+
+
+def main():
+    began = time.monotonic()
+    loader = unittest.TestLoader()
+    if len(sys.argv) > 1:
+        loader.testNamePatterns = ["*%s*" % p for p in sys.argv[1:]]
+    suite = loader.loadTestsFromModule(sys.modules["__main__"])
+    result = unittest.TextTestRunner(resultclass=Result, verbosity=0).run(suite)
+    bad = len(result.failures) + len(result.errors)
+    for test, reason in result.skipped:
+        print("skipped: %s: %s" % (test.id(), reason))
+    sys.stderr.flush()
+    print("%d tests, %d failed, %d skipped, %d s%s" % (
+        result.testsRun, bad, len(result.skipped), time.monotonic() - began, " (as root)" if IS_ROOT else ""))
+    return 1 if bad or result.testsRun == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
