@@ -14,6 +14,12 @@ struct stage_synced;
  * A store writer mirrors the reader: one const instance a driver, listed in writers.c. Its sink
  * takes the records of one user, builds everything in staging directories beside the final places
  * (stage.h), and makes it visible by rename in publish().
+ *
+ * Line ends: a body is written as it is, except by the courier driver. Courier's imapd and pop3d
+ * put a CR before every LF of the file, one that has a CR too, and show no CR at the very end (seen
+ * with 5.0.13): a client would get CR CR LF for each stored CR LF. So that driver turns each CR LF
+ * into LF; the canonical form, and with it digest and RFC822.SIZE, stay what they were. A CR at the
+ * very end of a message is what such a store cannot show: a loss.
  */
 enum on_exist {
 	EXIST_REFUSE,
