@@ -5,7 +5,8 @@
 
 #include <stdint.h>
 
-/* The archive MBX1 as a sink and as a source. mbxarchive(5) describes every byte. */
+/* The archive MBX1 as a sink and as a source. mbxarchive(5) describes every byte. No function here
+ * may be called archive_read_* or archive_write_*: libarchive's would be replaced by it. */
 
 struct archive_write_opts {
 	int fd;           /* written to, never seeked; the caller closes it */
@@ -35,9 +36,9 @@ struct archive_summary {
 
 /* Writes F0 at once. Environment: MBX_TEST_ID (32 hex digits) and SOURCE_DATE_EPOCH set archive id
  * and creation time for tests. */
-int archive_write_open(const struct archive_write_opts *opts, struct sink **sink_r,
+int archive_sink_open(const struct archive_write_opts *opts, struct sink **sink_r,
                        struct mbx_err *err);
-const struct archive_summary *archive_write_summary(const struct sink *sink);
+const struct archive_summary *archive_sink_summary(const struct sink *sink);
 
 struct selection; /* select.h */
 
@@ -55,9 +56,9 @@ struct archive_read_opts {
  * input were verified. Anything else is exit 65 (damaged or truncated: the text says how far the
  * stream was good: frame sequence, user, mailbox) or 74 (the read failed).
  * REC_USER of a user is given only after the segment that begins that user was verified whole. */
-int archive_read_open(const struct archive_read_opts *opts, struct source **src_r,
+int archive_source_open(const struct archive_read_opts *opts, struct source **src_r,
                       struct mbx_err *err);
-const struct archive_summary *archive_read_summary(const struct source *src);
+const struct archive_summary *archive_source_summary(const struct source *src);
 
 /* --list: users, mailboxes, counts, sizes from the directory rows at the end, without reading
  * bodies. fd must be seekable. Calls box() in stream order, messages and bytes as the y rows tell,
