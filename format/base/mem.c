@@ -18,7 +18,7 @@ struct arena_chunk {
 };
 
 /* Ends the program; nothing is published before it is complete, so this is safe at any point. */
-static _Noreturn void out_of_memory(void)
+_Noreturn void xoom(void)
 {
 	static const char text[] = "out of memory\n";
 
@@ -31,7 +31,7 @@ void *xmalloc(size_t size)
 	void *ptr = malloc(size != 0 ? size : 1);
 
 	if (ptr == NULL)
-		out_of_memory();
+		xoom();
 	return ptr;
 }
 
@@ -40,7 +40,7 @@ void *xcalloc(size_t count, size_t size)
 	void *ptr = calloc(count != 0 ? count : 1, size != 0 ? size : 1);
 
 	if (ptr == NULL)
-		out_of_memory();
+		xoom();
 	return ptr;
 }
 
@@ -48,7 +48,7 @@ void *xreallocarray(void *ptr, size_t count, size_t size)
 {
 	ptr = reallocarray(ptr, count != 0 ? count : 1, size != 0 ? size : 1);
 	if (ptr == NULL)
-		out_of_memory();
+		xoom();
 	return ptr;
 }
 
@@ -73,7 +73,7 @@ char *xasprintf(const char *fmt, ...)
 
 	va_start(ap, fmt);
 	if (vasprintf(&text, fmt, ap) < 0)
-		out_of_memory();
+		xoom();
 	va_end(ap);
 	return text;
 }

@@ -15,6 +15,9 @@ char *xstrdup(const char *str);
 char *xstrndup(const char *str, size_t len); /* str need not be terminated */
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* The same end for a library that could not allocate. */
+_Noreturn void xoom(void);
+
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 /* An arena hands out memory that is given back all at once. Embedded: init, release. */

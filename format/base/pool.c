@@ -135,8 +135,8 @@ bool pool_empty(const struct pool *pool)
 
 void pool_submit(struct pool *pool, struct pool_job *job)
 {
-	assert(!pool_full(pool));
 	pthread_mutex_lock(&pool->lock);
+	assert(pool->inside < pool->depth);
 	job->next = NULL;
 	job->done = false;
 	job->turn_done = false;

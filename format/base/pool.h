@@ -14,7 +14,8 @@
  * 3. run() of job k may wait for its turn, pool_turn(): it returns when run() of every earlier
  *    job has called pool_turn_done() or returned. That is the place for work that must go in
  *    order (running digests) between two parallel halves.
- * 4. Only one thread submits and takes.
+ * 4. One thread submits and one takes. Only where they are the same may pool_full() and
+ *    pool_empty() be asked; two threads count for themselves.
  */
 struct pool;
 
