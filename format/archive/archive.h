@@ -23,6 +23,9 @@ struct archive_write_opts {
 	/* A user failed here and not in the source: too many unreadable messages, or properties
 	 * that no row can hold. put() goes on to return 0 and drops what is left of that user. */
 	void (*user_failed)(void *ctx, const char *user, const struct mbx_err *why);
+	/* The Q row of a user was written: its totals as the archive has them. In stream order, the
+	 * last one before finish() returns. For the table of users. May be NULL. */
+	void (*user_end)(void *ctx, const char *user, const struct rec_user_end *end);
 	void *ctx;
 };
 
