@@ -1,0 +1,15 @@
+#ifndef MBX_COUNT_H
+#define MBX_COUNT_H
+
+#include "format/report.h"
+#include "format/stream.h"
+
+/*
+ * The sink of a dry run: counts and tells, reads no body. Bytes are those that the store keeps for
+ * each message (of a compressed one: its plain size if the store tells it, else nothing).
+ * Says each mailbox as a note, each user as a row of the table, the totals as the verdict.
+ */
+struct sink *count_sink_new(struct report *report);
+const struct rec_end *count_sink_totals(const struct sink *sink);
+
+#endif
