@@ -73,7 +73,8 @@ enum folder_result folder_to_path(const struct folder_naming *naming, const char
  *    added. So children of a mapped parent stay its children.
  * 2. A level (fs) or whole name (maildir++) longer than FOLDER_ENTRY_MAX is cut at a character
  *    boundary, last characters first, then '~' and 8 hex digits of SHA-256 over the whole encoded
- *    true path (fs: up to that level) are added. In maildir++ a cut may take whole levels with it.
+ *    true path (fs: up to that level) are added. In maildir++ the cut is in the first level that
+ *    leaves no room for a cut one behind it; the levels after it are not in the name.
  *
  * Forbidden are: NUL; with UTF-8 names other control bytes (below 0x20, 0x7f); bytes that are not
  * valid UTF-8; in fs the first byte of a level cur, new, tmp and of the files that the server keeps
