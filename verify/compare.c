@@ -209,7 +209,7 @@ struct strangers {
 	struct compare *c;
 	struct side *sides[2];
 	struct waiting_list lists[2];
-	struct spool *spools[2];
+	struct aside *spools[2];
 };
 
 /* Compares two that were set aside. */
@@ -274,7 +274,7 @@ static int set_user_aside(struct strangers *s, unsigned which, struct mbx_err *e
 	bool keep = (map != NULL && namemap_has_users(map)) || s->sides[which]->users == 1;
 
 	if (keep && s->spools[which] == NULL)
-		s->spools[which] = spool_new();
+		s->spools[which] = aside_new();
 	return waiting_add(&s->lists[which], s->sides[which], keep ? s->spools[which] : NULL, err);
 }
 
@@ -330,7 +330,7 @@ static int run_streams(struct compare *c, const struct compare_side sides[2], st
 out:
 	for (int i = 0; i < 2; i++) {
 		waiting_release(&s.lists[i]);
-		spool_free(s.spools[i]);
+		aside_free(s.spools[i]);
 		side_release(&side[i]);
 	}
 	return ret;

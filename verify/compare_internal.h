@@ -2,8 +2,8 @@
 #define MBX_COMPARE_INTERNAL_H
 
 #include "format/base/mem.h"
+#include "verify/aside.h"
 #include "verify/compare.h"
-#include "verify/spool.h"
 
 /* A side while it is read: one record is in hand. */
 struct side {
@@ -78,14 +78,14 @@ bool compare_paths_move(const struct compare *c); /* some path may get another n
 /* Takes the user or mailbox that begins with the record in hand off the side, up to its end
  * record, which is in hand afterwards when it is a failed user's, else the record behind it. Kept
  * in the spool unless that is NULL. */
-int waiting_add(struct waiting_list *list, struct side *s, struct spool *spool,
+int waiting_add(struct waiting_list *list, struct side *s, struct aside *spool,
                 struct mbx_err *err);
 /* B's entry of that name and kind that is not taken yet, or NULL. Sort first. */
 struct waiting *waiting_find(struct waiting_list *list, const struct waiting *like);
 void waiting_sort(struct waiting_list *list);
 void waiting_release(struct waiting_list *list);
 /* A side that gives a kept entry again, its first record in hand. */
-int waiting_replay(struct side *s, const struct side *of, struct spool *spool,
+int waiting_replay(struct side *s, const struct side *of, struct aside *spool,
                    const struct waiting *w, struct mbx_err *err);
 void side_init(struct side *s, struct compare *c, unsigned which, struct source *src);
 void side_release(struct side *s); /* not the source */

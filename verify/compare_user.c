@@ -11,7 +11,7 @@ struct user_pair {
 	struct compare *c;
 	struct side *sides[2];
 	struct waiting_list waiting[2];
-	struct spool *spools[2]; /* made when the first mailbox is kept */
+	struct aside *spools[2]; /* made when the first mailbox is kept */
 };
 
 /* The account items of a side, copied to an arena. */
@@ -110,7 +110,7 @@ static int set_box_aside(struct user_pair *p, struct side *s, struct mbx_err *er
 
 	if (keep) {
 		if (p->spools[s->which] == NULL)
-			p->spools[s->which] = spool_new();
+			p->spools[s->which] = aside_new();
 		ret = waiting_add(&p->waiting[s->which], s, p->spools[s->which], err);
 		if (ret == 0)
 			p->waiting[s->which].items[p->waiting[s->which].count - 1].asked = asked;
@@ -228,7 +228,7 @@ int compare_user(struct compare *c, struct side *a, struct side *b, struct mbx_e
 out:
 	for (int i = 0; i < 2; i++) {
 		waiting_release(&p.waiting[i]);
-		spool_free(p.spools[i]);
+		aside_free(p.spools[i]);
 	}
 	c->user = NULL;
 	free(user);

@@ -11,7 +11,7 @@ static bool is_end(const struct side *s, bool user)
 }
 
 /* Puts the record in hand aside, and what is behind it, up to the end. */
-static int take_records(struct side *s, struct spool *spool, struct waiting *w, struct mbx_err *err)
+static int take_records(struct side *s, struct aside *spool, struct waiting *w, struct mbx_err *err)
 {
 	bool user = s->rec.kind == REC_USER;
 
@@ -22,7 +22,7 @@ static int take_records(struct side *s, struct spool *spool, struct waiting *w, 
 		if (end && !user && s->rec.kind != REC_BOX_END)
 			return 0;
 		w->messages += s->rec.kind == REC_MSG;
-		if (spool != NULL && s->rec.kind != REC_END && spool_put(spool, &s->rec, err) < 0)
+		if (spool != NULL && s->rec.kind != REC_END && aside_put(spool, &s->rec, err) < 0)
 			return -1;
 		if (s->rec.kind == REC_END)
 			return 0;
@@ -33,7 +33,7 @@ static int take_records(struct side *s, struct spool *spool, struct waiting *w, 
 	}
 }
 
-int waiting_add(struct waiting_list *list, struct side *s, struct spool *spool, struct mbx_err *err)
+int waiting_add(struct waiting_list *list, struct side *s, struct aside *spool, struct mbx_err *err)
 {
 	bool user = s->rec.kind == REC_USER;
 	struct waiting *w;
@@ -47,11 +47,11 @@ int waiting_add(struct waiting_list *list, struct side *s, struct spool *spool, 
 	if (user)
 		w->kind = (unsigned)s->rec.user.kind;
 	if (spool != NULL)
-		w->from = spool_at(spool);
+		w->from = aside_at(spool);
 	if (take_records(s, spool, w, err) < 0)
 		return -1;
 	if (spool != NULL)
-		w->to = spool_at(spool);
+		w->to = aside_at(spool);
 	return 0;
 }
 
@@ -87,10 +87,10 @@ void waiting_release(struct waiting_list *list)
 	*list = (struct waiting_list){ 0 };
 }
 
-int waiting_replay(struct side *s, const struct side *of, struct spool *spool,
+int waiting_replay(struct side *s, const struct side *of, struct aside *spool,
                    const struct waiting *w, struct mbx_err *err)
 {
-	side_init(s, of->c, of->which, spool_replay(spool, w->from, w->to));
+	side_init(s, of->c, of->which, aside_replay(spool, w->from, w->to));
 	s->replay = true;
 	buf_puts(&s->name, buf_str(&of->name));
 	return side_next(s, err);

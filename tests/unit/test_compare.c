@@ -2,8 +2,8 @@
 #include "format/prefetch.h"
 #include "tests/unit/model.h"
 #include "tests/unit/suites.h"
+#include "verify/aside.h"
 #include "verify/compare.h"
-#include "verify/spool.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -622,12 +622,12 @@ END_TEST
 /* A spool gives back what was put, from memory and from its file. */
 START_TEST(spool_keeps)
 {
-	struct spool *spool = spool_new();
+	struct aside *spool = aside_new();
 	uint64_t marks[3];
 	struct mbx_err err;
 
 	for (unsigned part = 0; part < 3; part++) {
-		marks[part] = spool_at(spool);
+		marks[part] = aside_at(spool);
 		for (uint32_t uid = 1; uid <= 15000; uid++) {
 			char guid[32];
 			struct record rec = { .kind = REC_MSG };
@@ -635,12 +635,12 @@ START_TEST(spool_keeps)
 			(void)snprintf(guid, sizeof(guid), "%u-%u", part, uid);
 			rec.msg.uid = uid;
 			rec.msg.guid = guid;
-			ck_assert_int_eq(spool_put(spool, &rec, &err), 0);
+			ck_assert_int_eq(aside_put(spool, &rec, &err), 0);
 		}
 	}
 	for (unsigned part = 0; part < 3; part++) {
-		uint64_t to = part < 2 ? marks[part + 1] : spool_at(spool);
-		struct source *src = spool_replay(spool, marks[part], to);
+		uint64_t to = part < 2 ? marks[part + 1] : aside_at(spool);
+		struct source *src = aside_replay(spool, marks[part], to);
 		struct record rec;
 		uint32_t uid = 0;
 
@@ -654,7 +654,7 @@ START_TEST(spool_keeps)
 		ck_assert_uint_eq(uid, 15000);
 		source_close(src);
 	}
-	spool_free(spool);
+	aside_free(spool);
 }
 END_TEST
 

@@ -1,4 +1,4 @@
-#include "verify/spool.h"
+#include "verify/aside.h"
 
 #include "format/base/buf.h"
 #include "format/base/mem.h"
@@ -11,24 +11,24 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SPOOL_MEMORY  ((size_t)4 * 1024 * 1024)
+#define ASIDE_MEMORY  ((size_t)4 * 1024 * 1024)
 #define REPLAY_WINDOW ((size_t)256 * 1024)
 
-struct spool {
+struct aside {
 	int fd;           /* -1: nothing was written yet */
 	uint64_t flushed; /* bytes in the file; buf follows them */
 	struct buf buf;
 };
 
-struct spool *spool_new(void)
+struct aside *aside_new(void)
 {
-	struct spool *s = xcalloc(1, sizeof(*s));
+	struct aside *s = xcalloc(1, sizeof(*s));
 
 	s->fd = -1;
 	return s;
 }
 
-void spool_free(struct spool *s)
+void aside_free(struct aside *s)
 {
 	if (s == NULL)
 		return;
@@ -37,12 +37,12 @@ void spool_free(struct spool *s)
 	free(s);
 }
 
-uint64_t spool_at(const struct spool *s)
+uint64_t aside_at(const struct aside *s)
 {
 	return s->flushed + s->buf.len;
 }
 
-static int open_file(struct spool *s, struct mbx_err *err)
+static int open_file(struct aside *s, struct mbx_err *err)
 {
 	const char *dir = getenv("TMPDIR");
 	char *name = xasprintf("%s/mbxverify-XXXXXX", dir != NULL && *dir != '\0' ? dir : "/tmp");
@@ -56,7 +56,7 @@ static int open_file(struct spool *s, struct mbx_err *err)
 	return s->fd < 0 ? -1 : 0;
 }
 
-int spool_put(struct spool *s, const struct record *rec, struct mbx_err *err)
+int aside_put(struct aside *s, const struct record *rec, struct mbx_err *err)
 {
 	size_t at = s->buf.len;
 	uint32_t len = 0;
@@ -65,7 +65,7 @@ int spool_put(struct spool *s, const struct record *rec, struct mbx_err *err)
 	record_pack(&s->buf, rec);
 	len = (uint32_t)(s->buf.len - at - sizeof(len));
 	memcpy(s->buf.data + at, &len, sizeof(len));
-	if (s->buf.len < SPOOL_MEMORY)
+	if (s->buf.len < ASIDE_MEMORY)
 		return 0;
 	if (s->fd < 0 && open_file(s, err) < 0)
 		return -1;
@@ -78,7 +78,7 @@ int spool_put(struct spool *s, const struct record *rec, struct mbx_err *err)
 
 struct replay {
 	struct source source;
-	const struct spool *spool;
+	const struct aside *spool;
 	uint64_t at, to;
 	struct arena arena;
 	unsigned char *window;
@@ -89,7 +89,7 @@ struct replay {
 /* Fills the window from the spool's offset at, with len bytes at least. */
 static int fill_window(struct replay *r, uint64_t at, size_t len, struct mbx_err *err)
 {
-	const struct spool *s = r->spool;
+	const struct aside *s = r->spool;
 	size_t want = len > REPLAY_WINDOW ? len : REPLAY_WINDOW;
 	ssize_t n;
 
@@ -110,7 +110,7 @@ static int fill_window(struct replay *r, uint64_t at, size_t len, struct mbx_err
 /* The len bytes at an offset; NULL with an error. No record lies both in file and memory. */
 static const unsigned char *bytes_at(struct replay *r, uint64_t at, size_t len, struct mbx_err *err)
 {
-	const struct spool *s = r->spool;
+	const struct aside *s = r->spool;
 
 	if (at >= s->flushed)
 		return s->buf.data + (at - s->flushed);
@@ -151,7 +151,7 @@ static void replay_close(struct source *src)
 	free(r);
 }
 
-struct source *spool_replay(struct spool *s, uint64_t from, uint64_t to)
+struct source *aside_replay(struct aside *s, uint64_t from, uint64_t to)
 {
 	static const struct source_ops ops = { replay_next, replay_close };
 	struct replay *r = xcalloc(1, sizeof(*r));
