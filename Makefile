@@ -154,7 +154,7 @@ uninstall:
 	-rmdir -p --ignore-fail-on-non-empty $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5
 
 clean:
-	rm -rf build/release build/asan build/cov build/fuzz build/werror build/bin
+	rm -rf build/release build/asan build/cov build/fuzz build/werror build/werror-clang build/bin
 
 print-sources:
 	@printf '%s\n' $(ALL_C)
