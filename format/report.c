@@ -280,6 +280,28 @@ void report_say(struct report *r, enum report_level level, const char *kind, con
 	free(text);
 }
 
+void report_keep(struct report *r, enum report_level level, const char *kind, const char *user,
+                 const char *path, uint32_t uid, const char *text)
+{
+	/* Copied by keep_item(); the item's members are not const for the other owners' sake. */
+	struct report_item item = { .level = level, .uid = uid };
+
+	(void)pthread_mutex_lock(&r->lock);
+	count_kind(r, kind);
+	if (r->opts.file != NULL) {
+		item.kind = xstrdup(kind);
+		item.user = copy_or_null(user);
+		item.path = copy_or_null(path);
+		item.text = xstrdup(text);
+		keep_item(r, &item);
+	}
+	(void)pthread_mutex_unlock(&r->lock);
+	free(item.kind);
+	free(item.user);
+	free(item.path);
+	free(item.text);
+}
+
 void report_error(struct report *r, const char *user, const struct mbx_err *err)
 {
 	report_say(r, REPORT_ERROR, "error", user, NULL, 0, "%s", err->text);

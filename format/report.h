@@ -40,6 +40,10 @@ enum report_level {
 void report_say(struct report *r, enum report_level level, const char *kind, const char *user,
                 const char *path, uint32_t uid, const char *fmt, ...)
     __attribute__((format(printf, 7, 8)));
+/* The same for what the program shows in another way (a difference on standard output): it is
+ * counted and kept for the report file only. */
+void report_keep(struct report *r, enum report_level level, const char *kind, const char *user,
+                 const char *path, uint32_t uid, const char *text);
 void report_error(struct report *r, const char *user, const struct mbx_err *err);
 
 /* Progress: cheap, may be called for every message; users and boxes are counted by the caller.

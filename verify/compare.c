@@ -1,5 +1,6 @@
 #include "verify/compare.h"
 
+#include "format/json.h"
 #include "format/path.h"
 #include "format/record_copy.h"
 #include "verify/compare_internal.h"
@@ -352,6 +353,27 @@ static int compare_opened(struct compare *c, struct side *drive, struct side *ot
 	return read_to_end(other, err);
 }
 
+/* The driving side's user has no counterpart (0), or it cannot be opened (-1). */
+static int pass_unopened(struct compare *c, struct side *drive, int found, struct mbx_err *err)
+{
+	struct waiting_list list = { 0 };
+	int ret;
+
+	if (found < 0) {
+		if (err->scope == ERR_FATAL)
+			return -1;
+		if (c->result->failed_code == 0)
+			c->result->failed_code = (int)err->code;
+		if (c->opts.failed != NULL)
+			c->opts.failed(c->opts.ctx, 1 - drive->which, buf_str(&drive->name), err);
+	}
+	ret = waiting_add(&list, drive, NULL, err);
+	if (ret == 0 && found == 0)
+		lonely_user(c, &list.items[0], drive->which);
+	waiting_release(&list);
+	return ret;
+}
+
 static int next_opened(struct compare *c, struct side *drive, const struct compare_side *opened,
                        struct mbx_err *err)
 {
@@ -360,17 +382,8 @@ static int next_opened(struct compare *c, struct side *drive, const struct compa
 	int found = opened->open(opened->ctx, buf_str(&drive->name), &src, err);
 	int ret;
 
-	if (found < 0)
-		return -1;
-	if (found == 0) {
-		struct waiting_list list = { 0 };
-
-		ret = waiting_add(&list, drive, NULL, err);
-		if (ret == 0)
-			lonely_user(c, &list.items[0], drive->which);
-		waiting_release(&list);
-		return ret;
-	}
+	if (found <= 0)
+		return pass_unopened(c, drive, found, err);
 	side_init(&other, c, 1 - drive->which, src);
 	ret = compare_opened(c, drive, &other, err);
 	side_release(&other);
@@ -422,22 +435,9 @@ int compare_run(const struct compare_opts *opts, const struct compare_side sides
 	return ret;
 }
 
-/* Text from outside: control bytes as \xHH. */
-static void put_safe(struct buf *out, const char *text)
-{
-	for (; *text != '\0'; text++) {
-		unsigned char byte = (unsigned char)*text;
-
-		if (byte < 0x20 || byte == 0x7f)
-			buf_printf(out, "\\x%02x", byte);
-		else
-			buf_putc(out, byte);
-	}
-}
-
 static void put_part(struct buf *out, const char *part)
 {
-	put_safe(out, part);
+	display_put(out, part);
 	buf_puts(out, ": ");
 }
 
@@ -458,25 +458,25 @@ void difference_text(struct buf *out, const struct difference *d)
 		buf_puts(out, d->kind);
 		if (d->item != NULL) {
 			buf_putc(out, ' ');
-			put_safe(out, d->item);
+			display_put(out, d->item);
 		}
 		buf_puts(out, ": ");
 	}
 	if (strcmp(d->kind, "unreadable") == 0) {
 		buf_printf(out, "unreadable in %s: ", d->a != NULL ? "A" : "B");
-		put_safe(out, d->a != NULL ? d->a : d->b);
+		display_put(out, d->a != NULL ? d->a : d->b);
 		return;
 	}
 	if (d->a != NULL && d->b != NULL) {
-		put_safe(out, d->a);
+		display_put(out, d->a);
 		buf_puts(out, " != ");
-		put_safe(out, d->b);
+		display_put(out, d->b);
 		return;
 	}
 	buf_puts(out, d->a != NULL ? "missing in B" : "extra in B");
 	if (*(d->a != NULL ? d->a : d->b) != '\0') {
 		buf_puts(out, " (");
-		put_safe(out, d->a != NULL ? d->a : d->b);
+		display_put(out, d->a != NULL ? d->a : d->b);
 		buf_putc(out, ')');
 	}
 }

@@ -1,0 +1,82 @@
+#include "verify/run.h"
+
+#include "format/program.h"
+#include "format/select.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+void run_print_line(struct run *run)
+{
+	buf_putc(&run->line, '\n');
+	(void)fwrite(run->line.data, 1, run->line.len, stdout);
+	buf_reset(&run->line);
+}
+
+int run_end_output(struct run *run, int code)
+{
+	struct mbx_err err;
+
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return code;
+	mbx_fail(&err, ERR_FATAL, errno != 0 ? errno : EIO, "write standard output");
+	return program_say(run->report, &err);
+}
+
+void run_note_failed(struct run *run, const char *user, const struct mbx_err *err)
+{
+	report_error(run->report, user, err);
+	if (run->failed_code == 0)
+		run->failed_code = (int)err->code;
+}
+
+void run_note_progress(struct run *run, const struct record *rec)
+{
+	struct report_progress *p = &run->progress;
+
+	switch (rec->kind) {
+	case REC_USER:
+		p->users++;
+		break;
+	case REC_BOX:
+		p->boxes++;
+		p->expected_messages += rec->box.expected;
+		break;
+	case REC_MSG:
+		p->messages++;
+		p->bytes += rec->msg.size;
+		report_progress(run->report, p);
+		break;
+	default:
+		break;
+	}
+}
+
+int run_unmatched_code(struct run *run)
+{
+	const char *unmatched = selection_unmatched(run->o->select);
+
+	if (unmatched == NULL)
+		return MBX_OK;
+	report_say(run->report, REPORT_ERROR, "unmatched", NULL, NULL, 0, "nothing matches %s",
+	           unmatched);
+	return MBX_NOINPUT;
+}
+
+int run_first_code(const int *codes, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (codes[i] != MBX_OK)
+			return codes[i];
+	}
+	return MBX_OK;
+}
+
+int run_totals_code(struct run *run, const struct rec_end *totals)
+{
+	const int codes[] = { run->failed_code, run_unmatched_code(run),
+		              totals->unreadable != 0 ? MBX_DIFFERENT : MBX_OK,
+		              totals->changed != 0 ? MBX_CHANGED : MBX_OK };
+
+	return run_first_code(codes, sizeof(codes) / sizeof(codes[0]));
+}
