@@ -17,11 +17,12 @@ def program(name):
     return os.path.join(BIN, name)
 
 
-def store(account):
-    """The STORE argument of an account."""
+def store(account, keys="", escape=""):
+    """The STORE argument of an account; {0} in keys is its home."""
     if account.is_courier:
         return account.store
-    return account.store + ":ATTRIBUTES=%s/dovecot-attributes" % account.home
+    return account.store + ":ATTRIBUTES=%s/dovecot-attributes" % account.home + keys.format(account.home) + (
+        ":ESCAPE=" + escape if escape else "")
 
 
 def run(*args, **more):
@@ -43,13 +44,13 @@ def pipe(exporter, importer, exporter_env=None):
     return first.wait(), second.returncode, first_text, second_text
 
 
-def move(source, destination, export_options=(), import_options=(), ssh=None, want=0, user="joe"):
+def move(source, destination, export_options=(), import_options=(), ssh=None, want=0, user="joe", **keys):
     """Moves an account; anything but the wanted status is a failure. Returns what both sides said."""
-    exporter = [program("mbxexport"), "-u", user, *export_options, store(source)]
+    exporter = [program("mbxexport"), "-u", user, *export_options, store(source, **keys)]
     env = None
     if ssh is not None:
         exporter, env = ssh.command(shell_words(exporter)), ssh.client_env
-    importer = [program("mbximport"), *import_options, store(destination)]
+    importer = [program("mbximport"), *import_options, store(destination, **keys)]
     first, second, first_text, second_text = pipe(exporter, importer, env)
     if (first, second) != (want, want):
         raise Failed("mbxexport %d, mbximport %d\n%s\n%s" % (first, second, first_text, second_text))
@@ -69,9 +70,9 @@ def export(source, path, *options, user="joe", want=0):
     return text
 
 
-def verify(*what, want=0):
+def verify(*what, want=0, **keys):
     """mbxverify of archives or accounts."""
-    args = [store(w) if hasattr(w, "store") else w for w in what]
+    args = [store(w, **keys) if hasattr(w, "store") else w for w in what]
     status, out, text = run(program("mbxverify"), *args)
     if status != want:
         raise Failed("mbxverify %s: %d\n%s\n%s" % (" ".join(args), status, out.decode("utf-8", "replace")[:5000], text))

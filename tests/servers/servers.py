@@ -185,7 +185,7 @@ first_valid_gid = 1
 mail_max_userip_connections = 100
 mail_attribute_dict = file:%h/dovecot-attributes
 maildir_stat_dirs = yes
-mail_plugins = acl
+mail_plugins = acl {plugins}
 mmap_disable = no
 auth_mechanisms = plain
 service anvil {{
@@ -231,7 +231,7 @@ namespace inbox {{
   }}
 }}
 protocol imap {{
-  mail_plugins = acl imap_acl
+  mail_plugins = acl imap_acl {plugins}
   imap_metadata = yes
 }}
 protocol pop3 {{
@@ -243,12 +243,20 @@ plugin {{
 }}
 """
 
-    LAYOUTS = {"maildir++": ("", 150), "fs": (":LAYOUT=fs", 30)}  # mail_location keys, accounts
+    # kind: (accounts, keys of mail_location, fields of the user database)
+    KINDS = {
+        "maildir++": (150, "", ""),
+        "fs": (30, ":LAYOUT=fs", ""),
+        "utf8": (4, ":UTF-8", ""),
+        "control": (4, ":CONTROL={home}/control:INDEX={home}/index", ""),
+        "dirname": (4, ":LAYOUT=fs:DIRNAME=mBoX", ""),
+    }
 
-    def __init__(self, work, name="dovecot", extra=""):
+    def __init__(self, work, name="dovecot", plugins="", kinds=None, extra=""):
         self.work = work
         self.dir = work.mkdir(name)
         self.root = os.path.join(work.packages, "dovecot")
+        self.kinds = kinds or self.KINDS
         self.imap, self.pop3 = free_port(), free_port()
         for sub in ("run", "state", "home"):
             work.mkdir(name, sub)
@@ -257,7 +265,7 @@ plugin {{
         self.log = Log(self.dir + "/log")
         group = subprocess.run(["id", "-gn", ACCOUNT.pw_name], capture_output=True, text=True).stdout.strip()
         self.config = work.write(self.dir + "/dovecot.conf", self.CONFIG.format(
-            dir=self.dir, root=self.root, preload=work.preload, libraries=work.libraries("dovecot"), user=ACCOUNT.pw_name,
+            dir=self.dir, root=self.root, plugins=plugins, preload=work.preload, libraries=work.libraries("dovecot"), user=ACCOUNT.pw_name,
             group=group, imap=self.imap, pop3=self.pop3) + extra)
         # The master finds its settings by running /usr/bin/doveconf: do that step for it, from our place.
         self.master = [self.root + "/usr/bin/doveconf", "-f", "service=master", "-c", self.config, "-m", "master",
@@ -287,19 +295,20 @@ plugin {{
 
     def declare(self):
         """Writes the accounts that tests may take: Dovecot reads new ones only once a second."""
-        self.free = {layout: [] for layout in self.LAYOUTS}
+        self.free = {kind: [] for kind in self.kinds}
         with open(self.users, "w", encoding="utf-8") as f:
-            for layout, (keys, count) in self.LAYOUTS.items():
+            for kind, (count, keys, fields) in self.kinds.items():
                 for n in range(count):
-                    name = "%s%02d" % (layout.replace("+", ""), n)
+                    name = "%s%02d" % (kind.replace("+", ""), n)
                     home = self.work.mkdir(os.path.relpath(self.dir, self.work.dir), "home", name)
-                    location = "maildir:%s/Maildir%s" % (home, keys)
-                    f.write("%s:{PLAIN}%s:%d:%d::%s::userdb_mail=%s\n" % (name, PASSWORD, UID, GID, home, location))
-                    self.free[layout].append(Account(self, name, home, location, "/", False))
+                    location = "maildir:%s/Maildir%s" % (home, keys.format(home=home))
+                    f.write("%s:{PLAIN}%s:%d:%d::%s::userdb_mail=%s %s\n" % (
+                        name, PASSWORD, UID, GID, home, location, fields))
+                    self.free[kind].append(Account(self, name, home, location, "/", False))
 
-    def account(self, layout="maildir++"):
+    def account(self, kind="maildir++"):
         """Takes an account that nobody has used yet."""
-        return self.free[layout].pop(0)
+        return self.free[kind].pop(0)
 
 
 class Courier:
@@ -409,12 +418,12 @@ class Sshd:
         self.process = None
         self.env = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": work.libraries("openssh"), "HOME": self.dir}
         self.client_env = dict(self.env)
-        if IS_ROOT:  # "nobody" has no shell: show sshd one, without touching the machine's user database
-            passwd = work.write(self.dir + "/passwd", "%s:*:%d:%d::%s:/bin/sh\n" % (ACCOUNT.pw_name, UID, GID, self.dir), 0o644)
-            group = work.write(self.dir + "/group", "nogroup:x:%d:\n" % GID, 0o644)
-            lib = [os.path.join(d, "libnss_wrapper.so") for d in work.libraries("openssh").split(":")]
-            self.env.update({"LD_PRELOAD": next(p for p in lib if os.path.exists(p)), "NSS_WRAPPER_PASSWD": passwd,
-                             "NSS_WRAPPER_GROUP": group})
+        # The mail owner may have no shell ("nobody"): show sshd one, without touching the machine's user database.
+        passwd = work.write(self.dir + "/passwd", "%s:*:%d:%d::%s:/bin/sh\n" % (ACCOUNT.pw_name, UID, GID, self.dir), 0o644)
+        group = work.write(self.dir + "/group", "mail:x:%d:\n" % GID, 0o644)
+        wrapper = [os.path.join(d, "libnss_wrapper.so") for d in work.libraries("openssh").split(":")]
+        self.env.update({"LD_PRELOAD": next(p for p in wrapper if os.path.exists(p)), "NSS_WRAPPER_PASSWD": passwd,
+                         "NSS_WRAPPER_GROUP": group})
 
     def tool(self, name):
         own = os.path.join(self.root, "usr/bin", name)

@@ -18,7 +18,7 @@ from servers import GID, IS_ROOT, TOP, UID, Courier, Dovecot, Sshd, Work, clean_
 
 BIG = int(os.environ.get("MBX_TEST_BIG", 100 * 1000 * 1000))  # bytes of the largest body
 
-work = dovecot = courier = sshd = None
+work = dovecot = courier = sshd = special = None
 number = 0
 
 
@@ -29,7 +29,7 @@ def setUpModule():
 
 
 def tearDownModule():
-    for server in (dovecot, courier, sshd):
+    for server in (dovecot, courier, sshd, special):
         if server is not None:
             server.stop()
     if os.environ.get("MBX_TEST_KEEP"):
@@ -91,10 +91,9 @@ class Base(unittest.TestCase):
                 self.assertEqual((info.st_uid, info.st_gid), (UID, GID), os.path.join(root, name))
 
 
-class Filled(Base):
-    """Accounts filled over IMAP."""
-
+class FilledBase(Base):
     def filled(self, kind):
+        """An account filled over IMAP, and what a client sees of it."""
         source = account(kind)
         if kind == "courier":
             courier.make_maildir(source)
@@ -102,6 +101,10 @@ class Filled(Base):
         fill.dated(source)
         fill.settle(source)
         return source, snapshot.take(source)
+
+
+class Filled(FilledBase):
+    """Accounts filled over IMAP, moved every way."""
 
     def test_dovecot_to_dovecot(self):
         source, before = self.filled("maildir++")
@@ -178,6 +181,79 @@ class Filled(Base):
         self.assertEqual(status, 73, text)
         self.same(after, snapshot.take(destination))
         self.no_complaints()
+
+
+class Variations(FilledBase):
+    """Other ways to keep the same mail: each way in, and each way out."""
+
+    def there_and_back(self, kind):
+        source, before = self.filled("maildir++")
+        middle, seen = self.moved(before, source, kind, ignore=("noselect",))
+        self.moved(seen, middle, "maildir++", ignore=("noselect",))
+
+    def test_names_in_utf8(self):
+        self.there_and_back("utf8")
+
+    def test_control_and_index_elsewhere(self):
+        self.there_and_back("control")
+
+    def test_dirname(self):
+        self.there_and_back("dirname")
+
+    def compressed(self, how):
+        """Mail that Dovecot stored compressed; moved as it is, and to a server without compression."""
+        global special
+        if special is None:
+            special = Dovecot(work, "special", "zlib listescape", {
+                k: (4, "", "userdb_zlib_save=" + k) for k in ("gz", "bz2", "zstd", "lz4")}).start()
+        source = special.account(how)
+        fill.over_imap(source)
+        # Names that only an escape character can hold.
+        imap = snapshot.Imap(source)
+        for path in (("dot.ted",), ("~tilde",), ("back\\slash", "c.d")):
+            imap.ok("create", snapshot.quote(imap.wire(path)))
+            imap.ok("append", snapshot.quote(imap.wire(path)), None, None, b"Subject: x\r\n\r\nbody\r\n")
+        imap.logout()
+        before = snapshot.take(source)
+        magic = {"gz": b"\x1f\x8b", "bz2": b"BZh", "zstd": b"\x28\xb5\x2f\xfd", "lz4": b"Dovecot-LZ4"}[how]
+        stored = glob.glob(source.maildir + "/cur/*")
+        self.assertTrue(all(open(p, "rb").read(len(magic)) == magic for p in stored) and stored)
+        destination = special.account(how)
+        special.log.set_mark()
+        move(source, destination, escape="\\")
+        verify(source, destination, escape="\\")
+        after = snapshot.take(destination)
+        self.same(before, after)
+        self.assertEqual(special.log.complaints(), [])
+
+    def test_gz(self):
+        self.compressed("gz")
+
+    def test_bz2(self):
+        self.compressed("bz2")
+
+    def test_zstd(self):
+        self.compressed("zstd")
+
+    def test_lz4(self):
+        self.compressed("lz4")
+
+    def test_sieve(self):
+        source, before = self.filled("maildir++")
+        destination = account("maildir++")
+        os.mkdir(source.home + "/sieve")
+        scripts = {"main": "keep;\r\n", "Ferien – Übung": "require \"vacation\";\nvacation \"x\";\n"}
+        for name, text in scripts.items():
+            with open("%s/sieve/%s.sieve" % (source.home, name), "w", newline="") as f:
+                f.write(text)
+        os.symlink("sieve/main.sieve", source.home + "/.dovecot.sieve")
+        fill.own_tree(source.home)
+        keys = ":SIEVE={0}/sieve:ACTIVE={0}/.dovecot.sieve"
+        move(source, destination, keys=keys)
+        found = {os.path.basename(p)[:-6]: open(p, newline="").read() for p in glob.glob(destination.home + "/sieve/*.sieve")}
+        self.assertEqual(found, scripts)
+        self.assertEqual(os.readlink(destination.home + "/.dovecot.sieve"), "sieve/main.sieve")
+        self.same(before, snapshot.take(destination))
 
 
 class NeverOpened(Base):
