@@ -29,6 +29,9 @@
  * all memory: 10,000,000 messages with the longest names. */
 #define LIMIT_SIDE_FILE (4ull * 1024 * 1024 * 1024)
 
+/* One message of a store that compresses: small files can be made that grow for ever. */
+#define LIMIT_INFLATED_BYTES (64ull * 1024 * 1024 * 1024)
+
 /* The archive. */
 #define SEG_RAW_CLOSE      (4u * 1024 * 1024) /* a segment closes at this many raw bytes */
 #define SEG_RAW_MAX        (8u * 1024 * 1024) /* no frame is larger when decompressed */
