@@ -1,0 +1,298 @@
+#include "export/maildir_source.h"
+#include "format/limits.h"
+#include "format/path.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/*
+ * Which directories below a Maildir root are folders.
+ *
+ *     maildir++   ".A.B": every such directory that has cur, new or tmp, or a file that only
+ *                 folders have
+ *     fs          "A/B": each directory; without cur and new it is a parent only (\NoSelect). One
+ *                 whose name begins with '.' counts only if it, or one below it, has cur
+ *                 or new: the root may be a home directory.
+ *
+ * With DIRNAME=x the three directories lie in A/x. Names of what is being staged or was put aside
+ * (.mbx-*) and of what Dovecot is about to delete are passed over.
+ */
+struct walk {
+	struct maildir_reader *r;
+	const struct folder_naming *naming;
+	struct buf rel;
+	bool has_inbox;
+};
+
+static bool has_dir(const struct tree *t, const char *prefix, const char *name)
+{
+	struct buf path;
+	struct stat st;
+	bool found;
+
+	buf_init(&path);
+	if (prefix != NULL)
+		buf_printf(&path, "%s/", prefix);
+	buf_puts(&path, name);
+	found = fstatat(t->fd, buf_str(&path), &st, AT_SYMLINK_NOFOLLOW) == 0;
+	buf_release(&path);
+	return found;
+}
+
+static bool has_mail(const struct tree *t, const char *dirname)
+{
+	return has_dir(t, dirname, "cur") || has_dir(t, dirname, "new");
+}
+
+/* A maildir++ directory that is a folder even if nothing of it is there but its name. */
+static bool is_marked(const struct tree *t, const char *dirname)
+{
+	return has_dir(t, dirname, "tmp") || has_dir(t, NULL, "maildirfolder") ||
+	       has_dir(t, NULL, "dovecot-uidlist") || has_dir(t, NULL, "courierimapuiddb");
+}
+
+static bool passed_over(const char *name)
+{
+	return strncmp(name, ".mbx-", 5) == 0 || strcmp(name, ".DOVECOT-TRASHED") == 0 ||
+	       strcmp(name, "..DOVECOT-TRASHED") == 0;
+}
+
+/* The directory that has cur and new: rel, or rel/DIRNAME. */
+static void add_folder(struct walk *w, const char *path, bool noselect)
+{
+	size_t len = w->rel.len;
+
+	if (w->naming->dirname != NULL && !noselect)
+		buf_printf(&w->rel, "%s%s", len != 0 ? "/" : "", w->naming->dirname);
+	maildir_add_folder(w->r, path, buf_str(&w->rel), noselect);
+	w->rel.len = len;
+	if (w->rel.data != NULL)
+		w->rel.data[len] = '\0';
+}
+
+static void add_inbox_folder(struct walk *w)
+{
+	add_folder(w, "INBOX", false);
+	w->has_inbox = true;
+}
+
+/* Whether a directory entry is a directory, or a link that leads to mail: that is refused where it
+ * is opened, not passed over in silence. */
+static bool may_be_dir(const struct walk *w, const struct tree *t, const struct dirent *de)
+{
+	struct stat st;
+
+	if (de->d_type == DT_DIR)
+		return true;
+	if (de->d_type != DT_UNKNOWN && de->d_type != DT_LNK)
+		return false;
+	if (fstatat(t->fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	if (S_ISLNK(st.st_mode)) {
+		struct buf prefix;
+		bool mail;
+
+		buf_init(&prefix);
+		buf_puts(&prefix, de->d_name);
+		if (w->naming->dirname != NULL)
+			buf_printf(&prefix, "/%s", w->naming->dirname);
+		mail = has_mail(t, buf_str(&prefix));
+		buf_release(&prefix);
+		return mail;
+	}
+	return S_ISDIR(st.st_mode);
+}
+
+/* The path of w->rel: its result, path filled. What is no possible name is said. */
+static enum folder_result name_folder(struct walk *w, const struct tree *t, struct buf *path)
+{
+	enum folder_result res;
+
+	buf_reset(path);
+	res = folder_to_path(w->naming, buf_str(&w->rel), w->rel.len, path);
+	if (res == FOLDER_NOT && has_mail(t, w->naming->dirname))
+		maildir_unreadable_text(w->r, NULL, "%s: is no possible mailbox name", t->path);
+	if (res == FOLDER_RAW)
+		maildir_say(w->r, REPORT_NOTE, "raw-name", buf_str(path),
+		            "%s: the name is not in the store's character set", t->path);
+	return res;
+}
+
+/* A directory beside cur that begins with '.'. */
+static void visit_plus(struct walk *w, const char *name)
+{
+	struct maildir_reader *r = w->r;
+	const char *dirname = w->naming->dirname;
+	enum folder_result res;
+	struct mbx_err err;
+	struct buf path;
+	struct tree sub;
+
+	if (name[0] != '.' || passed_over(name))
+		return;
+	if (tree_open_sub(&r->store->root, name, &sub, &err) != 1) {
+		maildir_unreadable(r, NULL, &err);
+		return;
+	}
+	buf_init(&path);
+	buf_reset(&w->rel);
+	buf_puts(&w->rel, name);
+	if (!has_mail(&sub, dirname) && !is_marked(&sub, dirname)) {
+		maildir_say(r, REPORT_NOTE, "stray", NULL, "%s: is no folder", sub.path);
+		goto out;
+	}
+	res = name_folder(w, &sub, &path);
+	if (res == FOLDER_OK || res == FOLDER_RAW)
+		add_folder(w, buf_str(&path), false);
+	else if (res == FOLDER_SHADOWED && dirname != NULL && !w->has_inbox)
+		add_inbox_folder(w);
+	else if (res == FOLDER_SHADOWED && has_mail(&sub, dirname))
+		maildir_unreadable_text(r, NULL, "%s: is hidden by INBOX, the Maildir itself",
+		                        sub.path);
+out:
+	buf_release(&path);
+	tree_release(&sub);
+}
+
+static void walk_fs(struct walk *w, const struct tree *t, size_t depth, bool *found);
+
+/* Adds the folder that w->rel names; false if it is none. */
+static void take_fs(struct walk *w, const struct tree *sub, bool mail)
+{
+	struct buf path;
+	enum folder_result res;
+
+	buf_init(&path);
+	res = name_folder(w, sub, &path);
+	if (res == FOLDER_SHADOWED && mail && !w->has_inbox)
+		add_inbox_folder(w);
+	else if (res == FOLDER_SHADOWED && mail)
+		maildir_unreadable_text(w->r, NULL, "%s: is hidden by INBOX, the Maildir itself",
+		                        sub->path);
+	else if (res == FOLDER_OK || res == FOLDER_RAW)
+		add_folder(w, buf_str(&path), !mail);
+	buf_release(&path);
+}
+
+/* A directory of layout fs. *found is set if there is mail in it or below. */
+static void visit_fs(struct walk *w, const struct tree *t, const char *name, size_t depth,
+                     bool *found)
+{
+	size_t len = w->rel.len, at = w->r->folder_count;
+	bool mail, below = false;
+	struct mbx_err err;
+	struct tree sub;
+
+	if (tree_open_sub(t, name, &sub, &err) != 1) {
+		maildir_unreadable(w->r, NULL, &err);
+		return;
+	}
+	buf_printf(&w->rel, "%s%s", len != 0 ? "/" : "", name);
+	mail = has_mail(&sub, w->naming->dirname);
+	if (depth > LIMIT_LEVELS) {
+		maildir_unreadable_text(w->r, NULL, "%s: is more than %u levels deep", sub.path,
+		                        LIMIT_LEVELS);
+	} else {
+		take_fs(w, &sub, mail);
+		walk_fs(w, &sub, depth + 1, &below);
+	}
+	/* No mail in or below a directory that begins with '.': it was never a folder. */
+	if (name[0] == '.' && !mail && !below)
+		w->r->folder_count = at;
+	*found = *found || mail || below;
+	w->rel.len = len;
+	w->rel.data[len] = '\0';
+	tree_release(&sub);
+}
+
+static bool fs_passes(const struct walk *w, const char *name, size_t depth)
+{
+	if (depth == 1 && passed_over(name))
+		return true;
+	if (w->naming->dirname != NULL)
+		return strcmp(name, w->naming->dirname) == 0;
+	return strcmp(name, "cur") == 0 || strcmp(name, "new") == 0 || strcmp(name, "tmp") == 0;
+}
+
+/* Directories of t are levels number depth. */
+static void walk_fs(struct walk *w, const struct tree *t, size_t depth, bool *found)
+{
+	const struct dirent *de;
+	struct mbx_err err;
+	DIR *dir = tree_opendir(t, &err);
+	int ret;
+
+	if (dir == NULL) {
+		maildir_unreadable(w->r, NULL, &err);
+		return;
+	}
+	while ((ret = tree_next(t, dir, &de, &err)) == 1) {
+		if (!fs_passes(w, de->d_name, depth) && may_be_dir(w, t, de))
+			visit_fs(w, t, de->d_name, depth, found);
+	}
+	if (ret < 0)
+		maildir_unreadable(w->r, NULL, &err);
+	(void)closedir(dir);
+}
+
+static int walk_plus(struct walk *w, struct mbx_err *err)
+{
+	const struct tree *root = &w->r->store->root;
+	const struct dirent *de;
+	DIR *dir = tree_opendir(root, err);
+	int ret;
+
+	if (dir == NULL)
+		return -1;
+	while ((ret = tree_next(root, dir, &de, err)) == 1) {
+		if (de->d_name[0] == '.' && may_be_dir(w, root, de))
+			visit_plus(w, de->d_name);
+	}
+	(void)closedir(dir);
+	return ret;
+}
+
+/* INBOX=; or the root; with DIRNAME root/DIRNAME, or else the folder INBOX, which is found where
+ * folders are. */
+static void add_inbox(struct walk *w)
+{
+	const struct maildir_store *store = w->r->store;
+	const char *dirname = w->naming->dirname;
+	const char *rel = "";
+
+	if (store->inbox.fd < 0 && dirname != NULL) {
+		char *folder = xasprintf(
+		    "%s/%s", w->naming->layout == FOLDER_FS ? "INBOX" : ".INBOX", dirname);
+		bool in_folder = has_mail(&store->root, folder);
+
+		free(folder);
+		if (has_mail(&store->root, dirname))
+			rel = dirname;
+		/* With layout fs root/cur may be a folder. */
+		else if (in_folder || has_dir(&store->root, "cur", dirname))
+			return;
+	}
+	if (store->inbox.fd < 0 && *rel == '\0' && !has_mail(&store->root, NULL))
+		return;
+	maildir_add_folder(w->r, "INBOX", rel, false);
+	w->has_inbox = true;
+}
+
+int maildir_find_folders(struct maildir_reader *r, const struct folder_naming *naming,
+                         struct mbx_err *err)
+{
+	struct walk w = { .r = r, .naming = naming };
+	bool found = false;
+	int ret = 0;
+
+	buf_init(&w.rel);
+	add_inbox(&w);
+	if (naming->layout == FOLDER_FS)
+		walk_fs(&w, &r->store->root, 1, &found);
+	else
+		ret = walk_plus(&w, err);
+	buf_release(&w.rel);
+	return ret;
+}

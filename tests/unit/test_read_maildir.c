@@ -1,0 +1,607 @@
+#include "export/maildir_list.h"
+#include "export/read_maildir.h"
+#include "format/base/mem.h"
+#include "format/limits.h"
+#include "tests/unit/fsutil.h"
+#include "tests/unit/suites.h"
+#include "tests/unit/treefix.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+Suite *read_maildir_suite(void);
+
+#define G1                              "0123456789abcdef0123456789abcdef"
+#define G2                              "fedcba9876543210fedcba9876543210"
+#define DONE(boxes, msgs, bad, changed) "Z " #boxes " " #msgs " " #bad " " #changed " 0 0\n"
+
+/* A rule is a row: what is on disk, what the reader gives. */
+static const struct {
+	const char *name, *tree, *rel, *keys, *expect;
+} cases[] = {
+	{ "no such directory", "d other\n", "m", "", "? 66\n" },
+	{ "no Maildir", "d m/x\n", "m", "", "? 66\n" },
+	{ "a file", "f m text\n", "m", "", "? 74\n" },
+	{ "empty INBOX", "d m/cur\nd m/new\n", "m", "",
+	  "B INBOX v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 0, 0) },
+	{ "uidlist: flags, gaps, lagging N, stale entries, GUID, UIDL and order",
+	  "f m/dovecot-uidlist 3 V77 N3 G" G1 " Xfuture|1 :1.a|3 :3.gone|7 P O9 Gfoo :5.b,S=3|9 "
+	  "Pu-9 :7.c|\n"
+	  "f m/cur/1.a:2,FS one\nf m/cur/5.b,S=3:2,RDT two\nf m/new/7.c three\n",
+	  "m", "",
+	  "B INBOX v77 n10 x3\nM 1 SF n=1.a s3 \"one\"\nM 7 ATD n=5.b,S=3 g=foo u=5.b,S=3 o=9 s3 "
+	  "\"two\"\nM 9  n=7.c u=u-9 s5 \"three\"\nE 3 0\n" DONE(1, 3, 0, 0) },
+	{ "N above the last UID", "f m/dovecot-uidlist 3 V7 N100|1 :1.a|\nf m/cur/1.a:2, x\n", "m",
+	  "", "B INBOX v7 n100 x1 +derived\nM 1  n=1.a s1 \"x\"\nE 1 0\n" DONE(1, 1, 0, 0) },
+	{ "version 1",
+	  "f m/dovecot-uidlist 1 795466575 9|2 2.b|5 1.a|\nf m/cur/1.a:2,S x\n"
+	  "f m/cur/2.b:2, y\n",
+	  "m", "",
+	  "B INBOX v795466575 n9 x2 +derived\nM 2  n=2.b s1 \"y\"\nM 5 S n=1.a s1 \"x\"\nE 2 0\n" DONE(
+	      1, 2, 0, 0) },
+	{ "never opened: by number, microseconds, name; UIDVALIDITY is the smallest time",
+	  "f m/cur/1500000000.M20P1.h:2,S b\nf m/new/1500000000.M3P9.h a\nf m/cur/1400000007.x:2, 0\n"
+	  "f m/new/nonumber c\nf m/cur/1500000000.M20P0.h:2,S b0\n",
+	  "m", "",
+	  "B INBOX v1400000007 n6 x5 +invented +derived\n"
+	  "M 1  n=nonumber s1 \"c\"\nM 2  n=1400000007.x s1 \"0\"\nM 3  n=1500000000.M3P9.h s1 \"a\"\n"
+	  "M 4 S n=1500000000.M20P0.h s2 \"b0\"\nM 5 S n=1500000000.M20P1.h s1 \"b\"\nE 5 0\n" DONE(
+	      1, 5, 0, 0) },
+	{ "files that are not in the list follow it",
+	  "f m/dovecot-uidlist 3 V7 N4 G" G1 "|1 :1.a|\nf m/cur/1.a:2, x\nf m/new/3.c z\n"
+	  "f m/new/2.b y\n",
+	  "m", "",
+	  "B INBOX v7 n6 x3\nM 1  n=1.a s1 \"x\"\nM 4  n=2.b s1 \"y\"\nM 5  n=3.c s1 \"z\"\nE 3 0\n" DONE(
+	      1, 3, 0, 0) },
+	{ "UIDs that do not ascend void the list, and its UIDVALIDITY is not used again",
+	  "f m/dovecot-uidlist 3 V5 N9 G" G1
+	  "|3 :5.a|2 :6.b|\nf m/cur/6.b:2, y\nf m/cur/5.a:2, x\n",
+	  "m", "",
+	  "B INBOX v6 n3 x2 +invented +derived\nM 1  n=5.a s1 \"x\"\nM 2  n=6.b s1 \"y\"\nE 2 0\n" DONE(
+	      1, 2, 0, 0) },
+	{ "an empty list is none", "f m/dovecot-uidlist \nf m/cur/5.a:2, x\n", "m", "",
+	  "B INBOX v5 n2 x1 +invented +derived\nM 1  n=5.a s1 \"x\"\nE 1 0\n" DONE(1, 1, 0, 0) },
+	{ "one name twice: the higher UID",
+	  "f m/dovecot-uidlist 3 V5 N9 G" G1 "|3 :5.a|4 :5.a|\n"
+	  "f m/cur/5.a:2, x\n",
+	  "m", "", "B INBOX v5 n9 x1\nM 4  n=5.a s1 \"x\"\nE 1 0\n" DONE(1, 1, 0, 0) },
+	{ "flags in a listed name are passed over",
+	  "f m/dovecot-uidlist 3 V5 N9 G" G1 "|3 :5.a:2,S|\n"
+	  "f m/cur/5.a:2,T x\n",
+	  "m", "", "B INBOX v5 n9 x1\nM 3 T n=5.a s1 \"x\"\nE 1 0\n" DONE(1, 1, 0, 0) },
+	{ "odd letters, order, second section, no info, passed",
+	  "f m/dovecot-uidlist 3 V5 N9 G" G1 "|1 :1|2 :2|3 :3|4 :4|5 :5|\nf m/cur/1:2,SXF a\n"
+	  "f m/cur/2:2,TS,ab b\nf m/cur/3 c\nf m/cur/4:1,S d\nf m/cur/5:2,P e\n",
+	  "m", "",
+	  "B INBOX v5 n9 x5\nM 1 SF n=1 s1 \"a\"\nM 2 ST n=2 s1 \"b\"\nM 3  n=3 s1 \"c\"\n"
+	  "M 4  n=4 s1 \"d\"\nM 5 P n=5 s1 \"e\"\nE 5 0\n" DONE(1, 5, 0, 0) },
+	{ "keywords, gaps, letters without a name",
+	  "f m/dovecot-uidlist 3 V5 N9 G" G1 "|1 :1|2 :2|\nf m/dovecot-keywords 0 $Junk|2 Work|\n"
+	  "f m/cur/1:2,Sabcz a\nf m/cur/2:2,c b\n",
+	  "m", "",
+	  "B INBOX v5 n9 x2\nM 1 S k=$Junk,unknown-1,Work,unknown-25 n=1 s1 \"a\"\n"
+	  "M 2  k=Work n=2 s1 \"b\"\nE 2 0\n" DONE(1, 2, 0, 0) },
+	{ "S= that is wrong, W=, S= that is right",
+	  "f m/dovecot-uidlist 3 V5 N9 G" G1 "|1 :1,S=9|2 :2,S=3,W=4|\nf m/cur/1,S=9:2, abc\n"
+	  "f m/cur/2,S=3,W=4:2, ab|\n",
+	  "m", "",
+	  "B INBOX v5 n9 x2\nM 1  n=1,S=9 s3 \"abc\"\nM 2  n=2,S=3,W=4 s3 \"ab|\"\nE 2 0\n" DONE(
+	      1, 2, 0, 0) },
+	{ "empty message, NULs, names that begin with a dot, tmp",
+	  "f m/dovecot-uidlist 3 V5 N9 G" G1 "|1 :1|2 :2|\nz m/cur/1:2, \nz m/cur/2:2, 610062\n"
+	  "f m/cur/.hidden:2, x\nf m/tmp/3 x\n",
+	  "m", "",
+	  "B INBOX v5 n9 x2\nM 1  n=1 s0 \"\"\nM 2  n=2 s3 \"a@b\"\nE 2 0\n" DONE(1, 2, 0, 0) },
+	{ "maildir++ folders, order, children of INBOX, names in mUTF-7",
+	  "d m/cur\nd m/.Sent/cur\nd m/.Sent.2024/new\nd m/.INBOX.kid/cur\nd m/.Entw&APw-rfe/cur\n"
+	  "d m/.a&-b/cur\nf m/.Empty/maildirfolder \nd m/.ssh\nd m/.mbx-stage.x/cur\nd m/plain/cur\n"
+	  "f m/.file x\nd m/..DOVECOT-TRASHED/cur\n",
+	  "m", ":INDEX=MEMORY",
+	  "B INBOX v1 n1 x0 +invented +derived\nE 0 0\nB Empty v1 n1 x0 +invented +derived\nE 0 0\n"
+	  "B Entw\xc3\xbcrfe v1 n1 x0 +invented +derived\nE 0 0\n"
+	  "B INBOX/kid v1 n1 x0 +invented +derived\nE 0 0\nB Sent v1 n1 x0 +invented +derived\nE 0 0\n"
+	  "B Sent/2024 v1 n1 x0 +invented +derived\nE 0 0\nB a&b v1 n1 x0 +invented +derived\nE 0 0\n" DONE(
+	      7, 0, 0, 0) },
+	{ "UTF-8 names", "d m/.Entw\xc3\xbcrfe/cur\nd m/.a&-b/cur\n", "m", ":UTF-8",
+	  "B Entw\xc3\xbcrfe v1 n1 x0 +invented +derived\nE 0 0\n"
+	  "B a&-b v1 n1 x0 +invented +derived\nE 0 0\n" DONE(2, 0, 0, 0) },
+	{ "listescape", "d m/.a\\2eb.c/cur\n", "m", ":ESCAPE=\\",
+	  "B a.b/c v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 0, 0) },
+	{ "a folder that INBOX hides, and an impossible name",
+	  "d m/cur\nd m/.INBOX/cur\nd m/.a..b/cur\nd m/.inbox/cur\n", "m", "",
+	  "B INBOX v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 3, 0) },
+	{ "layout fs, parents, directories without mail whose name begins with a dot",
+	  "d m/cur\nd m/A/B/cur\nd m/A/C/new\nd m/Empty\nd m/.ssh/keys\nd m/.hid/x/cur\nd m/A/B/tmp\n",
+	  "m", ":LAYOUT=fs",
+	  "B INBOX v1 n1 x0 +invented +derived\nE 0 0\nB .hid v0 n0 x0 +noselect\nE 0 0\n"
+	  "B .hid/x v1 n1 x0 +invented +derived\nE 0 0\nB A v0 n0 x0 +noselect\nE 0 0\n"
+	  "B A/B v1 n1 x0 +invented +derived\nE 0 0\nB A/C v1 n1 x0 +invented +derived\nE 0 0\n"
+	  "B Empty v0 n0 x0 +noselect\nE 0 0\n" DONE(7, 0, 0, 0) },
+	{ "DIRNAME, layout fs: folders may be called cur",
+	  "d m/INBOX/mail/cur\nf m/cur/mail/cur/1:2,S x\n"
+	  "f m/cur/mail/dovecot-uidlist 3 V7 N2 G" G1 "|1 :1|\nd m/A/sub/mail/new\n",
+	  "m", ":LAYOUT=fs:DIRNAME=mail",
+	  "B INBOX v1 n1 x0 +invented +derived\nE 0 0\nB A v0 n0 x0 +noselect\nE 0 0\n"
+	  "B A/sub v1 n1 x0 +invented +derived\nE 0 0\nB cur v7 n2 x1\nM 1 S n=1 s1 \"x\"\nE 1 0\n" DONE(
+	      4, 1, 0, 0) },
+	{ "CONTROL: uidlist, keywords, subscriptions; the folders' own are not used",
+	  "f m/cur/1:2,a x\nf m/.S/cur/2:2,a y\nf m/dovecot-uidlist 3 V1 N1|\n"
+	  "f c/.INBOX/dovecot-uidlist 3 V7 N2 G" G1 "|1 :1|\nf c/.INBOX/dovecot-keywords 0 kw|\n"
+	  "f c/.S/dovecot-uidlist 3 V8 N9 G" G2 "|4 :2|\nf c/subscriptions V\t2||S|\n"
+	  "f m/subscriptions V\t2||Wrong|\n",
+	  "m", ":CONTROL=%/c",
+	  "A 0 S\nB INBOX v7 n2 x1\nM 1  k=kw n=1 s1 \"x\"\nE 1 0\nB S v8 n9 x1\n"
+	  "M 4  k=unknown-0 n=2 s1 \"y\"\nE 1 0\n" DONE(2, 2, 0, 0) },
+	{ "CONTROL, layout fs",
+	  "f m/cur/1:2, x\nd m/A/B/cur\nf c/INBOX/dovecot-uidlist 3 V7 N2|1 :1|\n"
+	  "f c/A/B/dovecot-uidlist 3 V8 N9|\n",
+	  "m", ":CONTROL=%/c:LAYOUT=fs",
+	  "B INBOX v7 n2 x1 +derived\nM 1  n=1 s1 \"x\"\nE 1 0\nB A v0 n0 x0 +noselect\nE 0 0\n"
+	  "B A/B v8 n9 x0 +derived\nE 0 0\n" DONE(3, 1, 0, 0) },
+	{ "CONTROL that is not there", "d m/cur\n", "m", ":CONTROL=%/c", "? 66\n" },
+	{ "INBOX elsewhere",
+	  "f i/cur/1:2, x\nf i/dovecot-uidlist 3 V7 N2|1 :1|\nd m/.S/cur\n"
+	  "f m/cur/9:2, not this\n",
+	  "m", ":INBOX=%/i",
+	  "B INBOX v7 n2 x1 +derived\nM 1  n=1 s1 \"x\"\nE 1 0\n"
+	  "B S v1 n1 x0 +invented +derived\nE 0 0\n" DONE(2, 1, 0, 0) },
+	{ "LAYOUT=index is not there yet", "d m/cur\n", "m", ":LAYOUT=index", "? 69\n" },
+	{ "LAYOUT=what", "d m/cur\n", "m", ":LAYOUT=what", "? 64\n" },
+	{ "DIRNAME that walks out", "d m/cur\n", "m", ":DIRNAME=..", "? 64\n" },
+	{ "subscriptions version 2, twice the same, of missing folders",
+	  "d m/cur\nf m/subscriptions V\t2||Sent|a&-b\tc|INBOX|Sent|\n", "m", "",
+	  "A 0 INBOX\nA 0 Sent\nA 0 a&b/c\nB INBOX v1 n1 x0 +invented +derived\nE 0 0\n" DONE(
+	      1, 0, 0, 0) },
+	{ "subscriptions version 1, and their file name", "d m/cur\nf m/subs Sub.Deep|INBOX|\n",
+	  "m", ":SUBSCRIPTIONS=subs",
+	  "A 0 INBOX\nA 0 Sub/Deep\nB INBOX v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 0,
+	                                                                               0) },
+	{ "ACL",
+	  "d m/cur\nd m/.S/cur\nf m/.S/dovecot-acl user=bob lrs|-user=joe w|# no|owner lrwstipekxa|\n",
+	  "m", "",
+	  "B INBOX v1 n1 x0 +invented +derived\nE 0 0\nB S v1 n1 x0 +invented +derived "
+	  "acl=-user=joe:w;owner:aeiklprstwx;user=bob:lrs;\nE 0 0\n" DONE(2, 0, 0, 0) },
+	{ "METADATA of mailboxes and server, special use, entries of nobody",
+	  "d m/cur\nf m/dovecot-uidlist 3 V7 N2 G" G1 "|\nf m/.S/dovecot-uidlist 3 V8 N2 G" G2 "|\n"
+	  "d m/.S/cur\nf attrs priv/" G1 "/comment|mine|shared/" G2 "/comment|all|"
+	  "priv/" G1 "/vendor/vendor.dovecot/pvt/server/admin|boss|priv/" G2 "/specialuse|\\Sent|"
+	  "priv/00000000000000000000000000000000/x|y|shared/" G2 "/comment|later|\n",
+	  "m", ":ATTRIBUTES=%/attrs",
+	  "A 1 /private/admin boss\nB INBOX v7 n2 x0 md=/private/comment=mine;\nE 0 0\n"
+	  "B S v8 n2 x0 use=\\Sent md=/private/specialuse=\\Sent;/shared/comment=later;\nE 0 0\n" DONE(
+	      2, 0, 0, 0) },
+	{ "Sieve beside a directory called Maildir, other files there are none",
+	  "d Maildir/cur\nf sieve/a.sieve keep;|\nf sieve/b.sieve stop;|\nf sieve/a.svbin x\n"
+	  "d sieve/tmp\nl .dovecot.sieve sieve/b.sieve\n",
+	  "Maildir", "",
+	  "A 2 a keep;|\nA 2 b stop;|\nA 3 b\nB INBOX v1 n1 x0 +invented +derived\nE 0 0\n" DONE(
+	      1, 0, 0, 0) },
+	{ "Sieve beside another directory is not the user's", "d joe/cur\nf sieve/a.sieve keep;|\n",
+	  "joe", "", "B INBOX v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 0, 0) },
+	{ "Sieve within the Maildir; a script without a name",
+	  "d joe/cur\nf joe/sieve/a.sieve keep;|\nf joe/.dovecot.sieve stop;|\n", "joe", "",
+	  "A 2 a keep;|\nA 2 dovecot.orig stop;|\nA 3 dovecot.orig\n"
+	  "B INBOX v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 0, 0) },
+	{ "Sieve by keys; of the link only its last component counts",
+	  "d m/cur\nf s/a.sieve keep;|\nl act /etc/somewhere/a.sieve\n", "m",
+	  ":SIEVE=%/s:ACTIVE=%/act",
+	  "A 2 a keep;|\nA 3 a\nB INBOX v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 0, 0) },
+	{ "a Sieve link into nowhere; a script that is a link",
+	  "d m/cur\nf other keep;|\nl s/a.sieve ../other\nl act s/none.sieve\n", "m",
+	  ":SIEVE=%/s:ACTIVE=%/act",
+	  "B INBOX v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 1, 0) },
+	{ "quota", "d m/cur\nf m/maildirsize 104857600S,1000C|10 1|\n", "m", "",
+	  "A 4 messages 1000\nA 4 storage 104857600\nB INBOX v1 n1 x0 +invented +derived\nE 0 0\n" DONE(
+	      1, 0, 0, 0) },
+	{ "strange messages are bad items with a UID",
+	  "f m/dovecot-uidlist 3 V5 N9 G" G1 "|1 :1|2 :2|3 :3|4 :4|\nl m/cur/1:2,S /etc/passwd\n"
+	  "p m/cur/2:2,\nd m/cur/3\nf m/cur/4:2, x\nd m/cur/stray\n",
+	  "m", "",
+	  "B INBOX v5 n9 x4\nX 1 is a symbolic link\nX 2 is a pipe\nX 3 is a directory\n"
+	  "M 4  n=4 s1 \"x\"\nE 1 3\n" DONE(1, 1, 3, 0) },
+	{ "links to folders are not followed, nor passed over",
+	  "d m/cur\nf else/cur/1:2, x\nl m/.L ../else\nl m/.dead ../nowhere\n", "m", "",
+	  "B INBOX v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 1, 0) },
+	{ "cur that is a link", "f else/1:2, x\nl m/cur ../else\nd m/new\n", "m", "",
+	  DONE(0, 0, 1, 0) },
+	{ "a uidlist that is a link fails nobody but its mailbox",
+	  "d m/cur\nf m/.S/cur/1:2, x\nf u 3 V7 N2|1 :1|\nl m/.S/dovecot-uidlist ../../u\n", "m",
+	  "", "B INBOX v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 1, 0) },
+	{ "side files that are links",
+	  "d m/cur\nf x x\nl m/dovecot-acl ../x\nl m/dovecot-keywords ../x\n"
+	  "l m/subscriptions ../x\nl m/maildirsize ../x\n",
+	  "m", "", "B INBOX v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 4, 0) },
+	{ "the root may be a link of its owner", "f real/cur/1:2, x\nl m real\nl n m\n", "n", "",
+	  "B INBOX v1 n2 x1 +invented +derived\nM 1  n=1 s1 \"x\"\nE 1 0\n" DONE(1, 1, 0, 0) },
+	{ "two files of one base name are two messages",
+	  "f m/dovecot-uidlist 3 V5 N9 G" G1 "|1 :1|\nf m/new/1 a\nf m/cur/1:2,S b\n", "m", "",
+	  "B INBOX v5 n10 x2\nM 1  n=1 s1 \"a\"\nM 9 S s1 \"b\"\nE 2 0\n" DONE(1, 2, 0, 0) },
+	{ "a hard link in new and cur is one message; copies are shared",
+	  "f m/dovecot-uidlist 3 V5 N9 G" G1 "|1 :1|\nf m/new/1 a\nh m/cur/1:2,S m/new/1\n", "m",
+	  "", "B INBOX v5 n9 x1\nM 1 S n=1 +shared s1 \"a\"\nE 1 0\n" DONE(1, 1, 0, 0) },
+	{ "a UIDL with control bytes or without end",
+	  "f m/dovecot-uidlist 3 V5 N9 G" G1 "|1 Pa\1b :1|\nf m/cur/1:2, a\n", "m", "",
+	  "B INBOX v5 n9 x1\nM 1  n=1 s1 \"a\"\nE 1 0\n" DONE(1, 1, 0, 0) },
+};
+
+START_TEST(rules)
+{
+	struct treefix t;
+	struct buf out;
+
+	treefix_make(&t, cases[_i].tree);
+	buf_init(&out);
+	treefix_read(&t, &reader_maildir, cases[_i].rel, cases[_i].keys, NULL, &out);
+	ck_assert_msg(strcmp(buf_str(&out), cases[_i].expect) == 0, "%s:\n%s\nnot\n%s",
+	              cases[_i].name, buf_str(&out), cases[_i].expect);
+	/* Twice in a row, nothing is left open. */
+	unsigned before = fs_open_files();
+	buf_reset(&out);
+	treefix_read(&t, &reader_maildir, cases[_i].rel, cases[_i].keys, NULL, &out);
+	ck_assert_str_eq(buf_str(&out), cases[_i].expect);
+	ck_assert_uint_eq(fs_open_files(), before);
+	buf_release(&out);
+	treefix_free(&t);
+}
+END_TEST
+
+/* What happens between next() and the body, or between the records. */
+struct change {
+	const struct treefix *tree;
+	enum record_kind at;
+	uint32_t uid;          /* for REC_MSG */
+	const char *from, *to; /* rename; to NULL: remove; from NULL: add to as text */
+	bool done;
+};
+
+static void change(void *ctx, const struct record *rec)
+{
+	struct change *c = ctx;
+	char *from, *to;
+
+	if (c->done || rec->kind != c->at || (rec->kind == REC_MSG && rec->msg.uid != c->uid))
+		return;
+	c->done = true;
+	if (c->from == NULL) {
+		struct treefix t = *c->tree;
+
+		treefix_add(&t, c->to);
+		return;
+	}
+	from = treefix_path(c->tree, c->from);
+	if (c->to != NULL) {
+		to = treefix_path(c->tree, c->to);
+		ck_assert_msg(rename(from, to) == 0, "%s", from);
+		free(to);
+	} else {
+		ck_assert(remove(from) == 0);
+	}
+	free(from);
+}
+
+#define THREE                                                                                      \
+	"f m/dovecot-uidlist 3 V5 N9 G" G1 "|1 :1|2 :2|3 :3|\nf m/new/1 a\nf m/cur/2:2, b\n"       \
+	"f m/cur/3:2,S c\nd m/.S/cur\n"
+#define S_BOX "B S v1 n1 x0 +invented +derived\nE 0 0\n"
+
+static const struct {
+	const char *name;
+	enum record_kind at;
+	uint32_t uid;
+	const char *from, *to;
+	bool frozen;
+	const char *expect;
+} races[] = {
+	{ "flags set", REC_MSG, 2, "m/cur/2:2,", "m/cur/2:2,FS", false,
+	  "B INBOX v5 n9 x3\nM 1  n=1 s1 \"a\"\nM 2  n=2 s1 \"b\"\nM 3 S n=3 s1 \"c\"\nE 3 0\n" S_BOX
+	      DONE(2, 3, 0, 0) },
+	{ "moved from new to cur", REC_MSG, 1, "m/new/1", "m/cur/1:2,", false,
+	  "B INBOX v5 n9 x3\nM 1  n=1 s1 \"a\"\nM 2  n=2 s1 \"b\"\nM 3 S n=3 s1 \"c\"\nE 3 0\n" S_BOX
+	      DONE(2, 3, 0, 0) },
+	{ "flags set, and nothing minds that is frozen", REC_MSG, 2, "m/cur/2:2,", "m/cur/2:2,T",
+	  true,
+	  "B INBOX v5 n9 x3\nM 1  n=1 s1 \"a\"\nM 2  n=2 s1 \"b\"\nM 3 S n=3 s1 \"c\"\nE 3 0\n" S_BOX
+	      DONE(2, 3, 0, 0) },
+	{ "vanished", REC_MSG, 2, "m/cur/2:2,", NULL, false,
+	  "B INBOX v5 n9 x3\nM 1  n=1 s1 \"a\"\nM 2  n=2 changed\nM 3 S n=3 s1 \"c\"\nE 3 0\n" S_BOX
+	      DONE(2, 3, 0, 0) },
+	{ "vanished, frozen", REC_MSG, 2, "m/cur/2:2,", NULL, true,
+	  "B INBOX v5 n9 x3\nM 1  n=1 s1 \"a\"\nM 2  n=2 unreadable 1 75\nM 3 S n=3 s1 \"c\"\nE 3 0\n" S_BOX
+	      DONE(2, 3, 0, 0) },
+	{ "new mail is no change", REC_MSG, 2, NULL, "f m/new/9 z\n", true,
+	  "B INBOX v5 n9 x3\nM 1  n=1 s1 \"a\"\nM 2  n=2 s1 \"b\"\nM 3 S n=3 s1 \"c\"\nE 3 0\n" S_BOX
+	      DONE(2, 3, 0, 0) },
+	{ "UIDVALIDITY", REC_MSG, 3, NULL, "f m/dovecot-uidlist 3 V6 N9|\n", false,
+	  "B INBOX v5 n9 x3\nM 1  n=1 s1 \"a\"\nM 2  n=2 s1 \"b\"\nM 3 S n=3 s1 \"c\"\nE 3 0\n" S_BOX
+	      DONE(2, 3, 0, 1) },
+	{ "UIDVALIDITY, frozen", REC_MSG, 3, NULL, "f m/dovecot-uidlist 3 V6 N9|\n", true,
+	  "B INBOX v5 n9 x3\nM 1  n=1 s1 \"a\"\nM 2  n=2 s1 \"b\"\nM 3 S n=3 s1 \"c\"\n! 75\n"
+	  "Z 1 3 0 0 1 75\n" },
+	{ "the uidlist is gone", REC_MSG, 3, "m/dovecot-uidlist", NULL, false,
+	  "B INBOX v5 n9 x3\nM 1  n=1 s1 \"a\"\nM 2  n=2 s1 \"b\"\nM 3 S n=3 s1 \"c\"\nE 3 0\n" S_BOX
+	      DONE(2, 3, 0, 1) },
+	{ "a mailbox is gone", REC_BOX_END, 0, "m/.S", "m/.T", false,
+	  "B INBOX v5 n9 x3\nM 1  n=1 s1 \"a\"\nM 2  n=2 s1 \"b\"\nM 3 S n=3 s1 \"c\"\nE 3 0\n" DONE(
+	      1, 3, 0, 1) },
+	{ "a mailbox is gone, frozen", REC_BOX_END, 0, "m/.S", "m/.T", true,
+	  "B INBOX v5 n9 x3\nM 1  n=1 s1 \"a\"\nM 2  n=2 s1 \"b\"\nM 3 S n=3 s1 \"c\"\nE 3 0\n! 75\n"
+	  "Z 1 3 0 0 1 75\n" },
+	{ "a message becomes a link", REC_MSG, 1, NULL, "f gone x\nl m/cur/2:2,x gone\n", false,
+	  "B INBOX v5 n9 x3\nM 1  n=1 s1 \"a\"\nM 2  n=2 s1 \"b\"\nM 3 S n=3 s1 \"c\"\nE 3 0\n" S_BOX
+	      DONE(2, 3, 0, 0) },
+};
+
+START_TEST(race)
+{
+	struct treefix t;
+	struct buf out;
+	struct change c = { .tree = &t,
+		            .at = races[_i].at,
+		            .uid = races[_i].uid,
+		            .from = races[_i].from,
+		            .to = races[_i].to };
+	struct treefix_opts opts = { .frozen = races[_i].frozen, .hook = change, .ctx = &c };
+
+	treefix_make(&t, THREE);
+	buf_init(&out);
+	treefix_read(&t, &reader_maildir, "m", "", &opts, &out);
+	ck_assert(c.done);
+	ck_assert_msg(strcmp(buf_str(&out), races[_i].expect) == 0, "%s:\n%s\nnot\n%s",
+	              races[_i].name, buf_str(&out), races[_i].expect);
+	buf_release(&out);
+	treefix_free(&t);
+}
+END_TEST
+
+/* All messages of a folder renamed between next() and the bodies: each is found, by one listing. */
+START_TEST(all_renamed)
+{
+	enum {
+		COUNT = 300
+	};
+	struct treefix t;
+	struct buf tree;
+	struct source *src;
+	struct selection *select = selection_new();
+	struct reader_opts ropts = { .select = select, .jobs = 1 };
+	struct store_spec *spec;
+	struct store_loc *loc;
+	struct body *bodies[COUNT];
+	struct record rec;
+	struct mbx_err err;
+	char *text;
+	size_t n = 0;
+
+	buf_init(&tree);
+	for (int i = 0; i < COUNT; i++)
+		buf_printf(&tree, "f m/cur/%d.x:2, body%d\n", i + 1, i + 1);
+	treefix_make(&t, buf_str(&tree));
+	text = xasprintf("maildir:%s/m", t.dir);
+	ck_assert(store_spec_parse(text, &spec, &err) == 0);
+	ck_assert(store_loc_expand(spec, "joe", NULL, &loc, &err) == 0);
+	ck_assert(reader_maildir.open(loc, &ropts, &src, &err) == 0);
+	while (source_next(src, &rec, &err) == 1) {
+		if (rec.kind == REC_MSG)
+			bodies[n++] = rec.msg.body;
+	}
+	/* The source may be closed before the bodies are read. */
+	source_close(src);
+	ck_assert_uint_eq(n, COUNT);
+	for (int i = 0; i < COUNT; i++) {
+		char *from = xasprintf("%s/m/cur/%d.x:2,", t.dir, i + 1);
+		char *to = xasprintf("%s/m/cur/%d.x:2,%s", t.dir, i + 1, i % 2 == 0 ? "S" : "FX");
+
+		ck_assert(rename(from, to) == 0);
+		free(from);
+		free(to);
+	}
+	for (int i = COUNT - 1; i >= 0; i--) {
+		struct body_info info;
+		char data[16] = "";
+		char want[16];
+
+		ck_assert_msg(body_open(bodies[i], &info, &err) == 0, "%s", err.text);
+		ck_assert(body_read(bodies[i], data, sizeof(data) - 1, &err) > 0);
+		(void)snprintf(want, sizeof(want), "body%d", i + 1);
+		ck_assert_str_eq(data, want);
+		body_close(bodies[i]);
+	}
+	store_loc_free(loc);
+	store_spec_free(spec);
+	selection_free(select);
+	free(text);
+	buf_release(&tree);
+	treefix_free(&t);
+}
+END_TEST
+
+/* Bodies around the sizes where reading changes its ways, read in odd pieces and twice. */
+static const size_t sizes[] = {
+	0, 1, 7, 65535, 262143, 262144, 262145, 300000, 4194304, 5000000,
+};
+
+START_TEST(sized)
+{
+	size_t size = sizes[_i];
+	unsigned char *want = xmalloc(size + 1), *got = xmalloc(size + 10);
+	struct selection *select = selection_new();
+	struct reader_opts ropts = { .select = select, .jobs = 1 };
+	struct treefix t;
+	struct store_spec *spec;
+	struct store_loc *loc;
+	struct source *src;
+	struct record rec;
+	struct mbx_err err;
+	char *path, *text;
+	FILE *f;
+
+	for (size_t i = 0; i < size; i++)
+		want[i] = (unsigned char)(i * 31 + i / 977 + 'a');
+	treefix_make(&t, "d m/cur\n");
+	path = xasprintf("%s/m/cur/1.x:2,", t.dir);
+	f = fopen(path, "w");
+	ck_assert(f != NULL && fwrite(want, 1, size, f) == size && fclose(f) == 0);
+	text = xasprintf("maildir:%s/m", t.dir);
+	ck_assert(store_spec_parse(text, &spec, &err) == 0);
+	ck_assert(store_loc_expand(spec, "joe", NULL, &loc, &err) == 0);
+	ck_assert(reader_maildir.open(loc, &ropts, &src, &err) == 0);
+	while (source_next(src, &rec, &err) == 1) {
+		if (rec.kind != REC_MSG)
+			continue;
+		ck_assert_uint_eq(rec.msg.size, size);
+		for (int round = 0; round < 2; round++) {
+			struct body_info info;
+			size_t at = 0, step = 1 + (size_t)round * 70000, len;
+			ssize_t n;
+
+			ck_assert_msg(body_open(rec.msg.body, &info, &err) == 0, "%s", err.text);
+			ck_assert_uint_eq(info.size, size);
+			if (body_memory(rec.msg.body, &len) != NULL)
+				ck_assert_uint_eq(len, size);
+			while ((n = body_read(rec.msg.body, got + at, step, &err)) > 0) {
+				at += (size_t)n;
+				step = step % 100000 + 977;
+				if (at + step > size + 10)
+					step = size + 10 - at;
+			}
+			ck_assert_int_eq(n, 0);
+			ck_assert_uint_eq(at, size);
+			ck_assert(memcmp(want, got, size) == 0);
+		}
+		body_close(rec.msg.body);
+	}
+	source_close(src);
+	store_loc_free(loc);
+	store_spec_free(spec);
+	selection_free(select);
+	free(path);
+	free(text);
+	free(want);
+	free(got);
+	treefix_free(&t);
+}
+END_TEST
+
+/* 64 levels are read, 65 are an unreadable item. */
+START_TEST(levels)
+{
+	struct treefix t;
+	struct buf tree, out;
+
+	buf_init(&tree);
+	buf_init(&out);
+	for (unsigned depth = LIMIT_LEVELS; depth <= LIMIT_LEVELS + 1; depth++) {
+		buf_puts(&tree, "d f");
+		for (unsigned i = 0; i < depth; i++)
+			buf_printf(&tree, "/%u", depth - LIMIT_LEVELS);
+		buf_puts(&tree, "/cur\nd m/");
+		for (unsigned i = 0; i < depth; i++)
+			buf_printf(&tree, ".%u", depth - LIMIT_LEVELS);
+		buf_puts(&tree, "/cur\n");
+	}
+	treefix_make(&t, buf_str(&tree));
+	treefix_read(&t, &reader_maildir, "m", "", NULL, &out);
+	ck_assert_ptr_nonnull(strstr(buf_str(&out), "\nZ 1 0 1 0 0 0\n"));
+	buf_reset(&out);
+	treefix_read(&t, &reader_maildir, "f", ":LAYOUT=fs", NULL, &out);
+	ck_assert_ptr_nonnull(strstr(buf_str(&out), "\nZ 128 0 1 0 0 0\n"));
+	buf_release(&out);
+	buf_release(&tree);
+	treefix_free(&t);
+}
+END_TEST
+
+START_TEST(chosen)
+{
+	struct treefix_opts opts = { .mailbox = "S*", .guid = true };
+	struct treefix t;
+	struct buf out;
+
+	treefix_make(&t, "f m/cur/1:2, x\nd m/.S/cur\nf m/.S/dovecot-uidlist 3 V7 N2 G" G2 "|\n");
+	buf_init(&out);
+	treefix_read(&t, &reader_maildir, "m", "", &opts, &out);
+	ck_assert_str_eq(buf_str(&out), "B S v7 n2 x0 g" G2 "\nE 0 0\n" DONE(1, 0, 0, 0));
+	buf_reset(&out);
+	opts = (struct treefix_opts){ .lock = true };
+	treefix_read(&t, &reader_maildir, "m", "", &opts, &out);
+	ck_assert_str_eq(buf_str(&out), "? 69\n");
+	buf_release(&out);
+	treefix_free(&t);
+}
+END_TEST
+
+/* A derived GUID hangs on user, path and UIDVALIDITY alone. */
+START_TEST(derived_guid)
+{
+	struct treefix_opts opts = { .guid = true };
+	struct treefix t;
+	struct buf out;
+
+	treefix_make(&t, "f m/cur/1400000007.x:2, x\n");
+	buf_init(&out);
+	treefix_read(&t, &reader_maildir, "m", "", &opts, &out);
+	ck_assert_msg(strstr(buf_str(&out), " gdf7fd96ecb7f1ec076dba27232af0b81 +invented") != NULL,
+	              "%s", buf_str(&out));
+	buf_release(&out);
+	treefix_free(&t);
+}
+END_TEST
+
+/* What belongs to others is not read, and said; only root can make such files. */
+START_TEST(owners)
+{
+	struct treefix t;
+	struct buf out;
+	char *path;
+
+	if (geteuid() != 0) {
+		printf("read_maildir: owners: skipped, needs root\n");
+		return;
+	}
+	treefix_make(&t, "f m/cur/1:2, x\nf m/cur/2:2, y\nd m/.S/cur\nf m/dovecot-acl owner a|\n"
+	                 "f real/cur/1:2, x\nl link real\n");
+	path = treefix_path(&t, "m/cur/2:2,");
+	ck_assert(chown(path, 1234, 1234) == 0);
+	free(path);
+	path = treefix_path(&t, "m/.S");
+	ck_assert(chown(path, 1234, 1234) == 0);
+	free(path);
+	path = treefix_path(&t, "m/dovecot-acl");
+	ck_assert(chown(path, 1234, 1234) == 0);
+	free(path);
+	path = treefix_path(&t, "link");
+	ck_assert(lchown(path, 1234, 1234) == 0);
+	free(path);
+	buf_init(&out);
+	treefix_read(&t, &reader_maildir, "m", "", NULL, &out);
+	ck_assert_str_eq(buf_str(&out), "B INBOX v1 n3 x2 +invented +derived\nM 1  n=1 s1 \"x\"\n"
+	                                "M 2  n=2 unreadable 0 77\nE 2 0\n" DONE(1, 2, 2, 0));
+	buf_reset(&out);
+	treefix_read(&t, &reader_maildir, "link", "", NULL, &out);
+	ck_assert_str_eq(buf_str(&out), "? 77\n");
+	buf_release(&out);
+	treefix_free(&t);
+}
+END_TEST
+
+Suite *read_maildir_suite(void)
+{
+	Suite *s = suite_create("read_maildir");
+	TCase *tc = tcase_create("rules");
+
+	tcase_set_timeout(tc, 30);
+	tcase_add_loop_test(tc, rules, 0, ARRAY_SIZE(cases));
+	tcase_add_loop_test(tc, race, 0, ARRAY_SIZE(races));
+	tcase_add_loop_test(tc, sized, 0, ARRAY_SIZE(sizes));
+	tcase_add_test(tc, all_renamed);
+	tcase_add_test(tc, levels);
+	tcase_add_test(tc, chosen);
+	tcase_add_test(tc, derived_guid);
+	tcase_add_test(tc, owners);
+	suite_add_tcase(s, tc);
+	return s;
+}
