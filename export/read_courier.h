@@ -7,8 +7,8 @@
  * Driver "courier": Maildir of Courier-IMAP and its POP3 server. No keys: nothing of it can be
  * moved. Folder names are UTF-8 (Courier 5) or modified UTF-7 (before), decided per name.
  *
- * ACL: a folder without a list has its parent's. No entries are given where neither the folder nor
- * any parent departs from the default (owner and administrators have all rights).
+ * ACL: a folder without a list has its parent's, as in Courier; the entries given are those that
+ * count for the folder, less what every folder has (format/codec/acl.h).
  * Not told: modseqs, GUIDs, METADATA, save dates, first-recent UID.
  */
 extern const struct store_reader reader_courier;

@@ -1,0 +1,495 @@
+#include "export/read_courier.h"
+
+#include "export/maildir_source.h"
+#include "format/codec/acl.h"
+#include "format/codec/keywords.h"
+#include "format/codec/maildir_name.h"
+#include "format/codec/mutf7.h"
+#include "format/codec/popsize.h"
+#include "format/limits.h"
+#include "format/path.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define KEYWORD_FILE_MAX (1024u * 1024 * 1024) /* found by 31-bit offsets */
+#define SIDE_FILE_MAX    (1024u * 1024)
+#define KEYWORD_DIR      "courierimapkeywords"
+#define ACL_FILE         "courierimapacl"
+#define ACL_PARENTS      "courierimaphieracl"
+
+/* Courier gives them all rights whatever a list says. */
+#define ACL_ADMINISTRATORS "\nadministrators aceilrstwx\n"
+
+/* A keyword set is text, "<id> <id>...\n": an offset in the list, or with this bit in updates.
+ * Neither has a set at offset 0. */
+#define IN_UPDATES 0x80000000u
+
+struct courier_reader {
+	struct maildir_reader base;
+	struct folder_naming naming;
+	/* The folder in hand. */
+	struct acl_list acl;
+	struct buf list, updates;
+	struct courier_keywords keywords; /* names point into list */
+	const char **names;               /* those, then those of update files only */
+	size_t name_count;
+	uint32_t *sets; /* per message, 0 none; NULL if all are none */
+	const char **message_keywords;
+	struct buf uidl_text; /* NUL-ended; offset 0 is none */
+	uint32_t *uidls;      /* per message, or NULL */
+	uint64_t *orders;     /* per message, or NULL: the POP3 order is that of UIDs */
+};
+
+static struct courier_reader *of(struct maildir_reader *r)
+{
+	return (struct courier_reader *)r;
+}
+
+static int start(struct maildir_reader *r, const struct store_loc *loc, struct mbx_err *err)
+{
+	struct courier_reader *c = of(r);
+
+	(void)loc;
+	acl_init(&c->acl);
+	buf_init(&c->list);
+	buf_init(&c->updates);
+	buf_init(&c->uidl_text);
+	c->naming.layout = FOLDER_MAILDIRPP;
+	c->naming.charset = FOLDER_DETECT;
+	if (maildir_find_folders(r, &c->naming, err) < 0)
+		return -1;
+	maildir_subscriptions(r, true, &c->naming, &r->store->root, "courierimapsubscribed");
+	maildir_quota(r);
+	return 0;
+}
+
+static int control(struct maildir_reader *r, const struct maildir_folder *f, struct tree *dir,
+                   struct mbx_err *err)
+{
+	return tree_open_sub(&r->store->root, f->rel, dir, err);
+}
+
+/* Keywords. */
+
+static size_t keyword_id(struct courier_reader *c, struct slice name)
+{
+	for (size_t i = 0; i < c->name_count; i++) {
+		if (slice_is(name, c->names[i]))
+			return i;
+	}
+	if (c->name_count == LIMIT_KEYWORDS || name.len > LIMIT_KEYWORD_BYTES)
+		return SIZE_MAX;
+	c->names[c->name_count] = arena_strndup(&c->base.box_arena, name.ptr, name.len);
+	return c->name_count++;
+}
+
+static void need_sets(struct courier_reader *c)
+{
+	if (c->sets == NULL)
+		c->sets = xcalloc(c->base.box->list.count, sizeof(*c->sets));
+}
+
+/* The keyword sets of :list. */
+static void read_list(struct courier_reader *c, const struct tree *dir)
+{
+	struct maildir_reader *r = &c->base;
+	struct slice message, ids;
+	struct mbx_err err;
+
+	if (!maildir_side_file(r, dir, ":list", KEYWORD_FILE_MAX, r->folder->path, &c->list))
+		return;
+	if (courier_keywords_open(&c->keywords, buf_str(&c->list), c->list.len, &err) < 0) {
+		maildir_unreadable(r, r->folder->path, &err);
+		return;
+	}
+	for (size_t i = 0; i < c->keywords.count; i++)
+		c->names[c->name_count++] = arena_strndup(&r->box_arena, c->keywords.names[i].ptr,
+		                                          c->keywords.names[i].len);
+	while (courier_keywords_next(&c->keywords, &message, &ids)) {
+		size_t at = maildir_list_find(&r->box->list, message);
+
+		if (at == SIZE_MAX || ids.len == 0)
+			continue;
+		need_sets(c);
+		c->sets[at] = (uint32_t)(ids.ptr - (const char *)c->list.data);
+	}
+}
+
+/* An update file: the latest of each message counts. */
+struct update {
+	size_t msg;
+	bool plain;
+	uint64_t number;
+	char *file;
+};
+
+static int by_update(const void *pa, const void *pb)
+{
+	const struct update *a = pa, *b = pb;
+
+	if (a->msg != b->msg)
+		return a->msg < b->msg ? -1 : 1;
+	if (a->plain != b->plain)
+		return a->plain ? 1 : -1;
+	return (a->number > b->number) - (a->number < b->number);
+}
+
+static void apply_update(struct courier_reader *c, const struct tree *dir, const struct update *u)
+{
+	struct maildir_reader *r = &c->base;
+	struct slice rest, keyword;
+	struct buf data;
+	size_t begin = c->updates.len;
+
+	buf_init(&data);
+	if (maildir_side_file(r, dir, u->file, SIDE_FILE_MAX, r->folder->path, &data)) {
+		rest = slice_of(buf_str(&data), data.len);
+		while (courier_update_next(&rest, &keyword)) {
+			size_t id = keyword_id(c, keyword);
+
+			if (id != SIZE_MAX)
+				buf_printf(&c->updates, "%zu ", id);
+			else
+				maildir_unreadable_text(r, r->folder->path,
+				                        "%s/%s: too many or too long keywords",
+				                        dir->path, u->file);
+		}
+		buf_putc(&c->updates, '\n');
+		need_sets(c);
+		c->sets[u->msg] = c->updates.len - begin > 1 ? (uint32_t)begin | IN_UPDATES : 0;
+	}
+	buf_release(&data);
+}
+
+static void read_updates(struct courier_reader *c, const struct tree *dir)
+{
+	struct maildir_reader *r = &c->base;
+	struct update *all = NULL;
+	size_t count = 0, cap = 0;
+	const struct dirent *de;
+	struct mbx_err err;
+	DIR *stream = tree_opendir(dir, &err);
+	int ret = -1;
+
+	while (stream != NULL && (ret = tree_next(dir, stream, &de, &err)) == 1) {
+		struct slice message;
+		uint64_t number = 0;
+		enum courier_update kind =
+		    courier_update_name(de->d_name, strlen(de->d_name), &message, &number);
+		size_t at = kind != COURIER_UPDATE_NOT ? maildir_list_find(&r->box->list, message)
+		                                       : SIZE_MAX;
+
+		if (at == SIZE_MAX)
+			continue;
+		if (count == cap) {
+			cap = cap != 0 ? cap * 2 : 16;
+			all = xreallocarray(all, cap, sizeof(*all));
+		}
+		all[count++] = (struct update){ at, kind == COURIER_UPDATE_PLAIN, number,
+			                        xstrdup(de->d_name) };
+	}
+	if (ret < 0)
+		maildir_unreadable(r, r->folder->path, &err);
+	if (stream != NULL)
+		(void)closedir(stream);
+	if (count != 0)
+		qsort(all, count, sizeof(*all), by_update);
+	for (size_t i = 0; i < count; i++) {
+		if (i + 1 == count || all[i + 1].msg != all[i].msg)
+			apply_update(c, dir, &all[i]);
+	}
+	for (size_t i = 0; i < count; i++)
+		free(all[i].file);
+	free(all);
+}
+
+static void read_keywords(struct courier_reader *c)
+{
+	struct maildir_reader *r = &c->base;
+	struct mbx_err err;
+	struct tree dir;
+	int ret = tree_open_sub(&r->box->dir, KEYWORD_DIR, &dir, &err);
+
+	if (ret < 0)
+		maildir_unreadable(r, r->folder->path, &err);
+	if (ret != 1)
+		return;
+	c->names = xcalloc(LIMIT_KEYWORDS, sizeof(*c->names));
+	buf_putc(&c->updates, '\n');
+	read_list(c, &dir);
+	read_updates(c, &dir);
+	if (c->sets != NULL)
+		c->message_keywords = xcalloc(LIMIT_KEYWORDS, sizeof(*c->message_keywords));
+	tree_release(&dir);
+}
+
+/* ACL. */
+
+/* The list kept for a folder that is only a parent: its name there is modified UTF-7 even where the
+ * folders are UTF-8. */
+static bool read_parent_acl(struct courier_reader *c, const char *rel, struct buf *text)
+{
+	struct maildir_reader *r = &c->base;
+	struct mbx_err err;
+	struct tree dir;
+	struct buf name;
+	int ret = tree_open_sub(&r->store->root, ACL_PARENTS, &dir, &err);
+	bool found = false;
+
+	if (ret < 0)
+		maildir_unreadable(r, r->folder->path, &err);
+	buf_init(&name);
+	if (ret == 1) {
+		found = maildir_side_file(r, &dir, rel + 1, SIDE_FILE_MAX, r->folder->path, text);
+		if (!found && mutf7_from_utf8(&name, rel + 1, strlen(rel + 1)) &&
+		    strcmp(buf_str(&name), rel + 1) != 0)
+			found = maildir_side_file(r, &dir, buf_str(&name), SIDE_FILE_MAX,
+			                          r->folder->path, text);
+	}
+	buf_release(&name);
+	tree_release(&dir);
+	return found;
+}
+
+/* The list that counts for directory rel, "" for INBOX: its own, or the nearest parent's. */
+static void effective_acl(struct courier_reader *c, const char *rel, struct buf *text)
+{
+	struct maildir_reader *r = &c->base;
+	char *at = xstrdup(rel);
+	bool found = false;
+
+	while (!found) {
+		struct mbx_err err;
+		struct tree dir;
+		char *dot = strrchr(at, '.');
+
+		if (tree_open_sub(&r->store->root, at, &dir, &err) == 1)
+			found = maildir_side_file(r, &dir, ACL_FILE, SIDE_FILE_MAX, r->folder->path,
+			                          text);
+		tree_release(&dir);
+		if (dot == NULL)
+			break;
+		if (!found)
+			found = read_parent_acl(c, at, text);
+		*dot = '\0';
+	}
+	free(at);
+	if (found)
+		buf_puts(text, ACL_ADMINISTRATORS);
+	else
+		buf_reset(text); /* Courier's default, which has no entries in canonical form */
+}
+
+static void read_acl(struct courier_reader *c)
+{
+	struct maildir_reader *r = &c->base;
+	struct buf text;
+
+	buf_init(&text);
+	effective_acl(c, r->folder->rel, &text);
+	acl_parse(&c->acl, ACL_COURIER, buf_str(&text), text.len);
+	if (c->acl.bad_lines != 0)
+		maildir_say(r, REPORT_WARNING, "acl", r->folder->path,
+		            ACL_FILE ": %zu lines that Courier passes over are left out",
+		            c->acl.bad_lines);
+	r->rec.acl = c->acl.entries;
+	r->rec.acl_count = c->acl.count;
+	buf_release(&text);
+}
+
+/* POP3. */
+
+static void read_popsizes(struct courier_reader *c)
+{
+	struct maildir_reader *r = &c->base;
+	struct popsize_entry e;
+	struct popsize list;
+	struct buf data;
+
+	buf_init(&data);
+	if (maildir_side_file(r, &r->box->dir, "courierpop3dsizelist", KEYWORD_FILE_MAX,
+	                      r->folder->path, &data) &&
+	    popsize_open(&list, buf_str(&data), data.len, MAILDIR_SEP)) {
+		buf_putc(&c->uidl_text, '\0');
+		while (popsize_next(&list, &e)) {
+			struct slice base = maildir_list_cut(&r->box->list, e.name.ptr, e.name.len);
+			size_t at = maildir_list_find(&r->box->list, base);
+
+			if (at == SIZE_MAX)
+				continue;
+			if (c->uidls == NULL)
+				c->uidls = xcalloc(r->box->list.count, sizeof(*c->uidls));
+			c->uidls[at] = (uint32_t)c->uidl_text.len;
+			popsize_uidl(&c->uidl_text, &e);
+			buf_putc(&c->uidl_text, '\0');
+		}
+	}
+	buf_release(&data);
+}
+
+/* POP3 lists messages by the number at the start of their names. */
+struct pop_key {
+	uint64_t number;
+	size_t msg;
+};
+
+static int by_pop(const void *pa, const void *pb)
+{
+	const struct pop_key *a = pa, *b = pb;
+
+	if (a->number != b->number)
+		return a->number < b->number ? -1 : 1;
+	return (a->msg > b->msg) - (a->msg < b->msg);
+}
+
+static uint64_t pop_number(const struct maildir_list *l, size_t i)
+{
+	struct slice base = maildir_list_base(l, &l->msgs[i]);
+	uint64_t number = 0;
+
+	(void)slice_number(&base, UINT64_MAX / 2, &number);
+	return number;
+}
+
+/* Orders are given only where they say more than the UIDs. */
+static void read_orders(struct courier_reader *c)
+{
+	const struct maildir_list *l = &c->base.box->list;
+	struct pop_key *all;
+	uint64_t last = 0;
+	bool ordered = true;
+	size_t count = 0;
+
+	for (size_t i = 0; ordered && i < l->count; i++) {
+		if (l->msgs[i].place == PLACE_NONE)
+			continue;
+		ordered = pop_number(l, i) >= last;
+		last = pop_number(l, i);
+	}
+	if (ordered)
+		return;
+	all = xcalloc(l->count, sizeof(*all));
+	c->orders = xcalloc(l->count, sizeof(*c->orders));
+	for (size_t i = 0; i < l->count; i++) {
+		if (l->msgs[i].place != PLACE_NONE)
+			all[count++] = (struct pop_key){ pop_number(l, i), i };
+	}
+	qsort(all, count, sizeof(*all), by_pop);
+	for (size_t i = 0; i < count; i++)
+		c->orders[all[i].msg] = i + 1;
+	free(all);
+}
+
+static void forget(struct courier_reader *c)
+{
+	courier_keywords_release(&c->keywords);
+	memset(&c->keywords, 0, sizeof(c->keywords));
+	buf_release(&c->list);
+	buf_release(&c->updates);
+	buf_release(&c->uidl_text);
+	free(c->names);
+	free(c->sets);
+	free(c->message_keywords);
+	free(c->uidls);
+	free(c->orders);
+	c->names = c->message_keywords = NULL;
+	c->name_count = 0;
+	c->sets = c->uidls = NULL;
+	c->orders = NULL;
+}
+
+static int box(struct maildir_reader *r, const struct maildir_folder *f, struct mbx_err *err)
+{
+	struct courier_reader *c = of(r);
+
+	(void)err;
+	forget(c);
+	read_acl(c);
+	read_keywords(c);
+	if (path_is_inbox(f->path)) {
+		read_popsizes(c);
+		read_orders(c);
+	}
+	return 0;
+}
+
+static void take_keywords(struct courier_reader *c, uint32_t set, struct rec_msg *rec)
+{
+	const struct buf *from = (set & IN_UPDATES) != 0 ? &c->updates : &c->list;
+	size_t at = set & ~IN_UPDATES;
+	struct slice ids, rest = slice_of(buf_str(from) + at, from->len - at);
+	uint64_t id;
+
+	ids = slice_of(rest.ptr, slice_find(rest, '\n'));
+	rec->keywords = c->message_keywords;
+	while (ids.len != 0 && rec->keyword_count < LIMIT_KEYWORDS) {
+		if (!slice_number(&ids, UINT32_MAX, &id)) {
+			ids = slice_skip(ids, 1);
+			continue;
+		}
+		if (id < c->name_count)
+			c->message_keywords[rec->keyword_count++] = c->names[id];
+	}
+}
+
+static int message(struct maildir_reader *r, size_t msg, const struct uidlist_entry *e,
+                   struct rec_msg *rec, struct mbx_err *err)
+{
+	struct courier_reader *c = of(r);
+
+	(void)e;
+	(void)err;
+	/* A second file of one base name has nothing of the first. */
+	if (r->box->list.msgs[msg].duplicate)
+		return 0;
+	if (c->sets != NULL && c->sets[msg] != 0)
+		take_keywords(c, c->sets[msg], rec);
+	if (c->uidls != NULL && c->uidls[msg] != 0)
+		rec->uidl = (const char *)c->uidl_text.data + c->uidls[msg];
+	if (c->orders != NULL)
+		rec->uidl_order = c->orders[msg];
+	return 0;
+}
+
+static void release(struct maildir_reader *r)
+{
+	struct courier_reader *c = of(r);
+
+	forget(c);
+	acl_release(&c->acl);
+}
+
+static const char *const keys[] = { NULL };
+
+#define KNOWN                                                                                      \
+	(FIELD_UID | FIELD_INTERNALDATE | FIELD_FLAGS | FIELD_KEYWORDS | FIELD_UIDL |              \
+	 FIELD_UIDL_ORDER | FIELD_UIDVALIDITY | FIELD_UIDNEXT | FIELD_ACL | FIELD_SUBSCRIPTIONS |  \
+	 FIELD_SHARING)
+
+static const struct maildir_flavour flavour = {
+	.name = "courier",
+	.kind = UIDLIST_COURIER,
+	.database = "courierimapuiddb",
+	.known = KNOWN,
+	.size = sizeof(struct courier_reader),
+	.start = start,
+	.control = control,
+	.box = box,
+	.message = message,
+	.release = release,
+};
+
+static int open_courier(const struct store_loc *loc, const struct reader_opts *opts,
+                        struct source **src_r, struct mbx_err *err)
+{
+	return maildir_open(&flavour, loc, opts, src_r, err);
+}
+
+const struct store_reader reader_courier = {
+	.name = "courier",
+	.summary = "Courier-IMAP's Maildir",
+	.keys = keys,
+	.known = KNOWN | FIELD_QUOTA,
+	.open = open_courier,
+};
