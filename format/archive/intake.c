@@ -13,11 +13,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PIPE_BYTES                                                                                 \
 	(1024 * 1024) /* asked for, so that the sender need not wait for every wakeup              \
 	               */
+
+#define NS_A_SECOND    1000000000L
+#define SIGNAL_LOOK_NS (NS_A_SECOND / 5) /* how long a signal may go unnoticed */
 
 struct intake {
 	struct input input;
@@ -339,21 +343,54 @@ int intake_new(int fd, unsigned jobs, struct intake **in_r, struct mbx_err *err)
 	return 0;
 }
 
-struct segment *intake_take(struct intake *in)
+/* Waits until something was submitted that was not taken; false if a signal wants a stop. */
+static bool wait_submitted(struct intake *in)
 {
-	struct pool_job *job;
+	bool stop = false;
 
 	pthread_mutex_lock(&in->lock);
-	while (in->submitted == in->taken)
-		pthread_cond_wait(&in->moved, &in->lock);
-	in->taken++;
+	while (in->submitted == in->taken && !stop) {
+		struct timespec until;
+
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += SIGNAL_LOOK_NS;
+		until.tv_sec += until.tv_nsec / NS_A_SECOND;
+		until.tv_nsec %= NS_A_SECOND;
+		if (pthread_cond_timedwait(&in->moved, &in->lock, &until) != ETIMEDOUT)
+			continue;
+		/* What it asks may take long, or print. */
+		pthread_mutex_unlock(&in->lock);
+		stop = xio_interrupted();
+		pthread_mutex_lock(&in->lock);
+	}
+	if (!stop)
+		in->taken++;
 	pthread_mutex_unlock(&in->lock);
-	job = pool_take(in->pool);
+	return !stop;
+}
+
+/* Takes what was submitted; there is something. */
+static struct segment *take_submitted(struct intake *in)
+{
+	struct pool_job *job = pool_take(in->pool);
+
 	pthread_mutex_lock(&in->lock);
 	in->inside--;
 	pthread_cond_broadcast(&in->moved);
 	pthread_mutex_unlock(&in->lock);
 	return (struct segment *)job;
+}
+
+struct segment *intake_take(struct intake *in)
+{
+	struct segment *seg;
+
+	if (wait_submitted(in))
+		return take_submitted(in);
+	seg = segment_new(in->cache);
+	seg->failed = true;
+	mbx_fail(&seg->err, ERR_FATAL, EINTR, "read the archive");
+	return seg;
 }
 
 /* Ends the reading thread, wherever it waits. */
@@ -375,8 +412,10 @@ void intake_free(struct intake *in)
 	if (in == NULL)
 		return;
 	stop_thread(in);
-	while (in->submitted > in->taken)
-		segment_unref(intake_take(in));
+	while (in->submitted > in->taken) {
+		in->taken++;
+		segment_unref(take_submitted(in));
+	}
 	pool_free(in->pool);
 	seg_cache_free(in->cache);
 	seg_parser_free(in->parser);

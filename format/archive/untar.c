@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define EXTRA_PREFIX ".mbx/x-"
+
 struct untar {
 	struct archive *archive;
 	struct archive_entry *entry; /* in hand; libarchive's */
@@ -23,7 +25,8 @@ struct untar {
 /* A damaged tar layer. */
 static int damaged(struct mbx_err *err, const char *name, const char *what)
 {
-	return mbx_fail_code(err, ERR_FATAL, MBX_DAMAGED, "entry %s: %s", name, what);
+	return mbx_fail_code(err, ERR_FATAL, MBX_DAMAGED, "entry %s: %s", name,
+	                     what != NULL ? what : "libarchive cannot read it");
 }
 
 static la_ssize_t give(struct archive *archive, void *ctx, const void **data_r)
@@ -141,6 +144,8 @@ static const char *check_entry(struct archive_entry *entry, const struct untar_w
 	return NULL;
 }
 
+#define PAX_LINKPATH (1u << 1) /* its place in the keys */
+
 /* The keys that a pax header may have: what a plain one may have no room for. */
 static int pax_key(const unsigned char *key, size_t len)
 {
@@ -178,7 +183,7 @@ static size_t pax_record(const unsigned char *data, size_t len, unsigned *seen)
 }
 
 /* The blocks from data on, len bytes, hold a pax header and the plain header behind it. */
-static bool pax_allowed(const unsigned char *data, size_t len)
+static bool pax_allowed(const unsigned char *data, size_t len, bool link)
 {
 	unsigned seen = 0;
 	size_t size, at;
@@ -201,21 +206,27 @@ static bool pax_allowed(const unsigned char *data, size_t len)
 			return false;
 		at += n;
 	}
-	return true;
+	return link || (seen & PAX_LINKPATH) == 0;
 }
 
 /* The headers of the entry lie where the one before ended, and are no more than needed. */
-static const char *check_place(const struct untar *u, int64_t data_at)
+static const char *check_place(const struct untar *u, int64_t data_at, bool link)
 {
 	int64_t header_at = archive_read_header_position(u->archive);
+	int64_t plain_at = data_at - (int64_t)TAR_BLOCK;
+	const unsigned char *plain;
 
-	if (header_at != u->end)
+	if (header_at != u->end || plain_at < header_at || data_at - u->shift > (int64_t)u->raw_len)
 		return "not where the entry before it ends";
-	if (data_at - header_at == TAR_BLOCK)
+	if (plain_at < u->shift)
+		return NULL; /* the announcement, which is our own */
+	plain = u->raw + (plain_at - u->shift);
+	/* libarchive takes types that it does not know for regular files. */
+	if (memcmp(plain + 257, "ustar\00000", 8) != 0 || plain[156] != (link ? '1' : '0'))
+		return "not a plain header";
+	if (plain_at == header_at)
 		return NULL;
-	if (header_at < u->shift || data_at - u->shift > (int64_t)u->raw_len ||
-	    data_at < header_at ||
-	    !pax_allowed(u->raw + (header_at - u->shift), (size_t)(data_at - header_at)))
+	if (!pax_allowed(u->raw + (header_at - u->shift), (size_t)(data_at - header_at), link))
 		return "more headers than are allowed";
 	return NULL;
 }
@@ -237,35 +248,77 @@ static int check_data(struct untar *u, const struct untar_want *want, const unsi
 	return 0;
 }
 
+/* Notes where the entry in hand ends, and returns what lies in raw of its data. */
+static size_t place_entry(struct untar *u, int64_t data_at, uint64_t size, size_t *at_r)
+{
+	size_t at = (size_t)(data_at - u->shift), left = u->raw_len - at;
+	uint64_t padded = TAR_ROUND(size);
+
+	u->end = data_at + (int64_t)padded;
+	u->data_end = padded < left ? at + padded : u->raw_len;
+	*at_r = at;
+	return size < left ? (size_t)size : left;
+}
+
+/* An extra entry: for later versions, who does not know it passes over it. */
+static bool is_extra(struct archive_entry *entry)
+{
+	const char *name = archive_entry_pathname(entry);
+
+	return name != NULL && strncmp(name, EXTRA_PREFIX, strlen(EXTRA_PREFIX)) == 0;
+}
+
+static const char *pass_extra(struct untar *u)
+{
+	const char *what = check_extras(u->entry, false);
+	int64_t size = archive_entry_size(u->entry), data_at = archive_filter_bytes(u->archive, -1);
+	size_t at;
+
+	if (what == NULL)
+		what = check_place(u, data_at, false);
+	if (what == NULL && (size < 0 || size > (int64_t)u->raw_len))
+		what = "it is cut";
+	if (what == NULL && place_entry(u, data_at, (uint64_t)size, &at) != (uint64_t)size)
+		what = "it is cut";
+	return what;
+}
+
+/* Reads headers up to one that is not extra. */
+static int next_header(struct untar *u, const char *name, struct mbx_err *err)
+{
+	for (;;) {
+		int rc = archive_read_next_header(u->archive, &u->entry);
+		const char *what;
+
+		if (rc == ARCHIVE_EOF)
+			return damaged(err, name, "missing");
+		if (rc != ARCHIVE_OK)
+			return damaged(err, name, archive_error_string(u->archive));
+		if (!is_extra(u->entry))
+			return 0;
+		what = pass_extra(u);
+		if (what != NULL)
+			return damaged(err, EXTRA_PREFIX "*", what);
+	}
+}
+
 int untar_next(struct untar *u, const struct untar_want *want, const unsigned char **data_r,
                size_t *len_r, struct mbx_err *err)
 {
 	const char *what;
-	uint64_t padded;
 	int64_t data_at;
-	size_t at, left;
-	int rc;
+	size_t at;
 
-	if (start(u, err) < 0)
+	if (start(u, err) < 0 || next_header(u, want->name, err) < 0)
 		return -1;
-	rc = archive_read_next_header(u->archive, &u->entry);
-	if (rc == ARCHIVE_EOF)
-		return damaged(err, want->name, "missing");
-	if (rc != ARCHIVE_OK)
-		return damaged(err, want->name, archive_error_string(u->archive));
 	data_at = archive_filter_bytes(u->archive, -1);
 	what = check_entry(u->entry, want);
 	if (what == NULL)
-		what = check_place(u, data_at);
+		what = check_place(u, data_at, want->link);
 	if (what != NULL)
 		return damaged(err, want->name, what);
-	at = (size_t)(data_at - u->shift);
-	left = u->raw_len - at;
+	*len_r = place_entry(u, data_at, want->size, &at);
 	*data_r = u->raw + at;
-	*len_r = want->size < left ? want->size : left;
-	padded = TAR_ROUND(want->size);
-	u->end = data_at + (int64_t)padded;
-	u->data_end = padded < left ? at + padded : u->raw_len;
 	if (check_data(u, want, *data_r, *len_r, err) < 0)
 		return -1;
 	return untar_zeros(*data_r + *len_r, u->data_end - at - *len_r, err);

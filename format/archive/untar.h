@@ -11,7 +11,8 @@
  * The tar layer of one decompressed frame, read by libarchive with nothing but its tar format.
  * Nothing of a header is ever used: the caller says which entry must come, and any other is exit
  * 65. Entries must lie back to back, padded with zeros, and a pax header may only say what
- * does not fit in the plain one.
+ * does not fit in the plain one. Entries called .mbx/x-* are for later versions: they are passed
+ * over.
  */
 struct untar_want {
 	const char *name;

@@ -10,12 +10,17 @@ void xio_on_interrupt(bool (*stop)(void))
 	interrupt_stops = stop;
 }
 
+bool xio_interrupted(void)
+{
+	return interrupt_stops != NULL && interrupt_stops();
+}
+
 /* After a failed call: true if only a signal came in between. errno stays. */
 static bool try_again(void)
 {
 	if (errno != EINTR)
 		return false;
-	if (interrupt_stops == NULL || !interrupt_stops())
+	if (!xio_interrupted())
 		return true;
 	errno = EINTR;
 	return false;

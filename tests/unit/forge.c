@@ -269,8 +269,8 @@ static void cut_entry(struct forge *f, const struct buf *entry, size_t header, u
 	}
 }
 
-void forge_cont(struct forge *f, uint32_t uid, uint64_t size, unsigned char fill, size_t first,
-                bool is_void)
+static void add_cont(struct forge *f, uint32_t uid, uint64_t size, unsigned char fill, size_t first,
+                     bool is_void, uint64_t share)
 {
 	unsigned char *data = xmalloc(size);
 	const struct row_more more = { .cont_void = is_void };
@@ -281,6 +281,7 @@ void forge_cont(struct forge *f, uint32_t uid, uint64_t size, unsigned char fill
 
 	memset(data, fill, size);
 	rec = message(uid, data, size);
+	rec.msg.share = share;
 	row = rec;
 	row.msg.has_digest = false;
 	forge_segment(f, SEAL_DATA);
@@ -288,6 +289,11 @@ void forge_cont(struct forge *f, uint32_t uid, uint64_t size, unsigned char fill
 	entry_message_name(&name, buf_str(&f->box_name), uid);
 	head.name = buf_str(&name);
 	head.mtime = entry_mtime(rec.msg.internaldate);
+	if (share != 0) {
+		(void)snprintf(f->shared[share].name, sizeof(f->shared[0].name), "%s", head.name);
+		f->shared[share].seg = f->count;
+		f->shared[share].msg = rec.msg;
+	}
 	ck_assert_int_eq(tar_entry(f->tar, &entry, &head, data, &err), 0);
 	cut_entry(f, &entry, entry.len - TAR_ROUND(size), size, first);
 	forge_segment(f, SEAL_DATA);
@@ -297,6 +303,19 @@ void forge_cont(struct forge *f, uint32_t uid, uint64_t size, unsigned char fill
 	buf_release(&name);
 	buf_release(&entry);
 	free(data);
+}
+
+void forge_cont(struct forge *f, uint32_t uid, uint64_t size, unsigned char fill, size_t first,
+                bool is_void)
+{
+	add_cont(f, uid, size, fill, first, is_void, 0);
+}
+
+uint64_t forge_cont_shared(struct forge *f, uint32_t uid, uint64_t size, unsigned char fill,
+                           size_t first)
+{
+	add_cont(f, uid, size, fill, first, false, ++f->shares);
+	return f->shares;
 }
 
 void forge_box_end(struct forge *f)

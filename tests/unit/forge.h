@@ -80,6 +80,9 @@ void forge_bad(struct forge *f, uint32_t uid);
  * begins the segment that follows with its C row. */
 void forge_cont(struct forge *f, uint32_t uid, uint64_t size, unsigned char fill, size_t first,
                 bool is_void);
+/* The same, and others may refer to it. */
+uint64_t forge_cont_shared(struct forge *f, uint32_t uid, uint64_t size, unsigned char fill,
+                           size_t first);
 void forge_box_end(struct forge *f);
 void forge_user_end(struct forge *f);
 /* Totals of END as they are now. */

@@ -1,5 +1,6 @@
 #include "format/base/mem.h"
 #include "format/base/xio.h"
+#include "format/select.h"
 #include "tests/unit/forge.h"
 #include "tests/unit/readlog.h"
 #include "tests/unit/suites.h"
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zstd.h>
 
 Suite *archive_read_suite(void);
 
@@ -181,6 +183,278 @@ START_TEST(closed_early)
 }
 END_TEST
 
+/* ---- whole segments ---- */
+
+#define SEGMENTS_MAX 16
+
+/* F0, then seal and frame of each number, then the seek table. */
+struct pieces {
+	const unsigned char *at[SEGMENTS_MAX];
+	size_t len[SEGMENTS_MAX];
+	size_t count;
+};
+
+static void cut_pieces(const struct buf *bytes, struct pieces *p)
+{
+	size_t at = ZSTD_findFrameCompressedSize(bytes->data, bytes->len), footer;
+
+	p->at[0] = bytes->data;
+	p->len[0] = at;
+	p->count = 1;
+	for (footer = 0; footer == 0; p->count++) {
+		ck_assert_uint_lt(p->count, SEGMENTS_MAX);
+		p->at[p->count] = bytes->data + at;
+		p->len[p->count] = SEAL_FRAME_BYTES;
+		if (bytes->data[at] == 0x5e) { /* the seek table's magic */
+			p->len[p->count] = footer = bytes->len - at;
+			continue;
+		}
+		p->len[p->count] += ZSTD_findFrameCompressedSize(
+		    bytes->data + at + SEAL_FRAME_BYTES, bytes->len - at - SEAL_FRAME_BYTES);
+		at += p->len[p->count];
+	}
+}
+
+/* Order of pieces; -1 ends it; 100 + k: piece k zeroed; 200 + k: piece k of another archive. */
+static const struct {
+	const char *name;
+	int order[SEGMENTS_MAX];
+	bool good;
+} splices[] = {
+	{ "all as they are", { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, -1 }, true },
+	{ "1 missing", { 0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, -1 }, false },
+	{ "3 missing", { 0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, -1 }, false },
+	{ "END missing", { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, -1 }, false },
+	{ "seek table missing", { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, -1 }, false },
+	{ "1 twice", { 0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, -1 }, false },
+	{ "4 twice", { 0, 1, 2, 3, 4, 4, 5, 6, 7, 8, 9, 10, 11, -1 }, false },
+	{ "END twice", { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10, 11, -1 }, false },
+	{ "seek table twice", { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 11, -1 }, false },
+	{ "1 and 4 swapped", { 0, 4, 2, 3, 1, 5, 6, 7, 8, 9, 10, 11, -1 }, false },
+	{ "4 and 5 swapped", { 0, 1, 2, 3, 5, 4, 6, 7, 8, 9, 10, 11, -1 }, false },
+	{ "8 moved forward", { 0, 8, 9, 1, 2, 3, 4, 5, 6, 7, 10, 11, -1 }, false },
+	{ "END first", { 0, 10, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, -1 }, false },
+	{ "END early", { 0, 1, 2, 3, 4, 5, 6, 7, 10, 8, 9, 11, -1 }, false },
+	{ "END early, the rest gone", { 0, 1, 2, 3, 4, 5, 6, 7, 10, 11, -1 }, false },
+	{ "END alone", { 0, 10, 11, -1 }, false },
+	{ "F0 missing", { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, -1 }, false },
+	{ "F0 twice", { 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, -1 }, false },
+	{ "F0 of another", { 200, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, -1 }, false },
+	{ "1 of another", { 0, 201, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, -1 }, false },
+	{ "8 of another", { 0, 1, 2, 3, 4, 5, 6, 7, 208, 209, 10, 11, -1 }, false },
+	{ "END of another", { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 210, 11, -1 }, false },
+	{ "all but F0 of another",
+	  { 0, 201, 202, 203, 204, 205, 206, 207, 208, 209, 210, 211, -1 },
+	  false },
+	{ "F0 zeroed", { 100, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, -1 }, false },
+	{ "1 zeroed", { 0, 101, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, -1 }, false },
+	{ "5 zeroed", { 0, 1, 2, 3, 4, 105, 6, 7, 8, 9, 10, 11, -1 }, false },
+	{ "END zeroed", { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 110, 11, -1 }, false },
+	{ "seek table zeroed", { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 111, -1 }, false },
+	{ "a second archive", { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0, 1, 2, -1 }, false },
+};
+
+START_TEST(spliced)
+{
+	struct forge *f = forge_new();
+	struct buf bytes, other = { 0 }, out = { 0 };
+	struct pieces here, there;
+	struct read_log log;
+
+	make_sample(&bytes);
+	f->archive.id[0] ^= 1;
+	forge_sample(f);
+	forge_seal(f, &other);
+	cut_pieces(&bytes, &here);
+	cut_pieces(&other, &there);
+	ck_assert_uint_eq(here.count, 12);
+	for (size_t i = 0; splices[_i].order[i] >= 0; i++) {
+		int n = splices[_i].order[i];
+		const struct pieces *from = n >= 200 ? &there : &here;
+
+		buf_put(&out, from->at[n % 100], from->len[n % 100]);
+		if (n / 100 == 1)
+			memset(out.data + out.len - from->len[n % 100], 0, from->len[n % 100]);
+	}
+	read_log_bytes(&log, out.data, out.len, READ_ALL);
+	ck_assert_msg((log.rc == 0) == splices[_i].good, "%s: %s", splices[_i].name, log.err.text);
+	ck_assert_msg(splices[_i].good || log.err.code == MBX_DAMAGED, "%s: %s", splices[_i].name,
+	              log.err.text);
+	read_log_release(&log);
+	forge_free(f);
+	buf_release(&bytes);
+	buf_release(&other);
+	buf_release(&out);
+}
+END_TEST
+
+static const struct {
+	const char *name, *data;
+	size_t len;
+} tails[] = {
+	{ "a byte", "x", 1 },
+	{ "NULs", "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16 },
+	{ "an empty frame", "\x28\xb5\x2f\xfd\x24\x00\x01\x00\x00\x99\xe9\xd8\x51", 13 },
+	{ "a skippable frame", "\x50\x2a\x4d\x18\x01\0\0\0x", 9 },
+};
+
+START_TEST(appended)
+{
+	struct buf bytes;
+	struct read_log log;
+
+	make_sample(&bytes);
+	buf_put(&bytes, tails[_i].data, tails[_i].len);
+	read_log_bytes(&log, bytes.data, bytes.len, READ_ALL);
+	ck_assert_msg(log.rc < 0 && log.err.code == MBX_DAMAGED, "%s", tails[_i].name);
+	ck_assert_ptr_nonnull(strstr(log.err.text, "bytes follow"));
+	read_log_release(&log);
+	buf_release(&bytes);
+}
+END_TEST
+
+/* Bytes put in between any two pieces, and within. */
+START_TEST(inserted)
+{
+	struct buf bytes, out = { 0 };
+	struct pieces p;
+	struct read_log log;
+
+	make_sample(&bytes);
+	cut_pieces(&bytes, &p);
+	for (size_t k = 0; k < p.count; k++) {
+		size_t at = (size_t)(p.at[k] - bytes.data) + (k != 0 ? SEAL_FRAME_BYTES : 0);
+
+		if (k == p.count - 1)
+			at -= SEAL_FRAME_BYTES;
+		for (size_t t = 0; t < ARRAY_SIZE(tails); t++) {
+			buf_reset(&out);
+			buf_put(&out, bytes.data, at);
+			buf_put(&out, tails[t].data, tails[t].len);
+			buf_put(&out, bytes.data + at, bytes.len - at);
+			read_log_bytes(&log, out.data, out.len, READ_ALL);
+			ck_assert_msg(log.rc < 0, "%s in front of %zu", tails[t].name, k);
+			read_log_release(&log);
+		}
+	}
+	buf_release(&bytes);
+	buf_release(&out);
+}
+END_TEST
+
+/* ---- limits and selection ---- */
+
+START_TEST(limits)
+{
+	static const struct {
+		uint64_t bytes, messages;
+		bool good;
+	} rows[] = { { 0, 0, true },     { 0, 11, true }, { 0, 10, false },   { 2746, 0, true },
+		     { 2745, 0, false }, { 1, 0, false }, { 10000, 5, false } };
+	struct buf bytes;
+	struct read_log log;
+	struct archive_read_opts opts = { .jobs = 1,
+		                          .max_bytes = rows[_i].bytes,
+		                          .max_messages = rows[_i].messages };
+
+	make_sample(&bytes);
+	opts.fd = bytes_fd(bytes.data, bytes.len);
+	read_log_run(&log, &opts, READ_ALL);
+	ck_assert_msg((log.rc == 0) == rows[_i].good, "%s", log.err.text);
+	if (log.rc < 0) {
+		ck_assert_int_eq(log.err.code, MBX_DAMAGED);
+		ck_assert_ptr_nonnull(strstr(log.err.text, "more than"));
+	}
+	close_quietly(opts.fd);
+	read_log_release(&log);
+	buf_release(&bytes);
+}
+END_TEST
+
+static const struct {
+	const char *user, *box;
+	unsigned users, messages;
+	const char *has, *lacks;
+} choices[] = {
+	{ NULL, NULL, 2, 10, "user bob", "nothing" },
+	{ "bob", NULL, 1, 1, "user bob", "user alice" },
+	{ "alice@example.org", NULL, 1, 9, "share 1 same", "user bob" },
+	{ "alice@example.org", "INBOX", 1, 5, "box INBOX", "Sent" },
+	{ "nobody", NULL, 0, 0, "end 2 users", "user bob" },
+	/* The first of two links becomes the message, from the spool. */
+	{ NULL, "Sent/2024", 2, 4,
+	  "share 1 rfc822 25 82b001d705c71d8b body 82b001d705c71d8b\nmsg 4 ", "box INBOX" },
+	{ NULL, "Sent/2024", 2, 4, "share 1 same rfc822 25 82b001d705c71d8b\nbox end", "msg 7" },
+};
+
+START_TEST(selected)
+{
+	struct selection *sel = selection_new();
+	struct archive_read_opts opts = { .jobs = 2, .select = sel };
+	struct buf bytes;
+	struct read_log log;
+	struct mbx_err err;
+
+	if (choices[_i].user != NULL)
+		ck_assert_int_eq(selection_add_user(sel, choices[_i].user, &err), 0);
+	if (choices[_i].box != NULL)
+		ck_assert_int_eq(selection_add_mailbox(sel, choices[_i].box, false, &err), 0);
+	make_sample(&bytes);
+	opts.fd = bytes_fd(bytes.data, bytes.len);
+	read_log_run(&log, &opts, READ_ALL);
+	ck_assert_msg(log.rc == 0, "%s", log.err.text);
+	ck_assert_uint_eq(log.users, choices[_i].users);
+	ck_assert_uint_eq(log.user_ends, choices[_i].users);
+	ck_assert_uint_eq(log.messages, choices[_i].messages);
+	ck_assert_msg(strstr(buf_str(&log.text), choices[_i].has) != NULL, "%s",
+	              buf_str(&log.text));
+	ck_assert_msg(strstr(buf_str(&log.text), choices[_i].lacks) == NULL, "%s",
+	              buf_str(&log.text));
+	close_quietly(opts.fd);
+	read_log_release(&log);
+	buf_release(&bytes);
+	selection_free(sel);
+}
+END_TEST
+
+/* A continued body whose mailbox is not wanted, and a link to it in one that is. */
+START_TEST(selected_continued)
+{
+	struct forge *f = forge_new();
+	struct selection *sel = selection_new();
+	struct archive_read_opts opts = { .jobs = 2, .select = sel };
+	struct buf bytes = { 0 };
+	struct read_log log;
+	struct mbx_err err;
+
+	forge_user(f, "joe");
+	forge_box(f, "INBOX");
+	forge_cont_shared(f, 1, 6000000, 'q', 1000);
+	forge_box_end(f);
+	forge_box(f, "Other");
+	forge_link(f, 9, 1);
+	forge_link(f, 10, 1);
+	forge_box_end(f);
+	forge_user_end(f);
+	forge_seal(f, &bytes);
+	read_log_bytes(&log, bytes.data, bytes.len, READ_SOME);
+	ck_assert_msg(log.rc == 0, "%s", log.err.text);
+	read_log_release(&log);
+	ck_assert_int_eq(selection_add_mailbox(sel, "Other", false, &err), 0);
+	opts.fd = bytes_fd(bytes.data, bytes.len);
+	read_log_run(&log, &opts, _i == 0 ? READ_ALL : READ_LATER);
+	ck_assert_msg(log.rc == 0, "%s", log.err.text);
+	ck_assert_uint_eq(log.messages, 2);
+	ck_assert_ptr_nonnull(strstr(buf_str(&log.text), "msg 9 size 6000000"));
+	ck_assert_ptr_nonnull(strstr(buf_str(&log.text), " body "));
+	close_quietly(opts.fd);
+	read_log_release(&log);
+	buf_release(&bytes);
+	selection_free(sel);
+	forge_free(f);
+}
+END_TEST
+
 START_TEST(read_error)
 {
 	struct archive_read_opts opts = { .jobs = 1 };
@@ -205,10 +479,16 @@ Suite *archive_read_suite(void)
 	tcase_add_loop_test(tc, trickled, 0, 3);
 	tcase_add_test(tc, closed_early);
 	tcase_add_test(tc, read_error);
+	tcase_add_loop_test(tc, limits, 0, 7);
+	tcase_add_loop_test(tc, selected, 0, (int)ARRAY_SIZE(choices));
+	tcase_add_loop_test(tc, selected_continued, 0, 2);
 	suite_add_tcase(s, tc);
 	tc = tcase_create("damage");
 	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, truncated);
+	tcase_add_loop_test(tc, spliced, 0, (int)ARRAY_SIZE(splices));
+	tcase_add_loop_test(tc, appended, 0, (int)ARRAY_SIZE(tails));
+	tcase_add_test(tc, inserted);
 	tcase_add_loop_test(tc, flipped, 0, getenv("MBX_SLOW_TESTS") != NULL ? FLIP_STRIDE : 2);
 	suite_add_tcase(s, tc);
 	return s;
