@@ -7,7 +7,7 @@
 /*
  * The sink of a dry run: counts and tells, reads no body. Bytes are those that the store keeps for
  * each message (of a compressed one: its plain size if the store tells it, else nothing).
- * Says each mailbox as a note, each user as a row of the table, the totals as the verdict.
+ * Says each mailbox as a note, each user as a row of the table.
  */
 struct sink *count_sink_new(struct report *report);
 const struct rec_end *count_sink_totals(const struct sink *sink);

@@ -126,8 +126,9 @@ static int dry_run(struct run *run, struct source *src)
 	int code = pump_run(run, src, dst);
 
 	if (code == MBX_OK) {
-		report_line(run->report, "dry run: no archive was written; bytes are as stored");
 		code = final_code(run, count_sink_totals(dst));
+		report_line(run->report, "dry run: no archive was written; bytes are as stored");
+		report_verdict(run->report, count_sink_totals(dst), NULL, NULL, NULL);
 	}
 	sink_close(dst);
 	return code;

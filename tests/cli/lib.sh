@@ -58,7 +58,7 @@ silent() {
 check() {
 	local what=$1
 	shift
-	if "$@"; then pass "$what"; else fail "$what: $*"; fi
+	if "$@"; then pass "$what"; else fail "$what: $(printf '%.300s' "$*")"; fi
 }
 
 same() {

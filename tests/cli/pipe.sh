@@ -11,7 +11,7 @@ verdict e.err >e.verdict
 verdict i.err >i.verdict
 check "two verdict lines" [ "$(wc -l <e.verdict)" = 2 ]
 check "the same on both sides" cmp e.verdict i.verdict
-check "counts" grep -q '^1 user, 5 mailboxes, 7 messages, [0-9]* bytes, 0 unreadable$' e.verdict
+check "counts" grep -q '^1 user, 4 mailboxes, 7 messages, [0-9]* bytes, 0 unreadable$' e.verdict
 check "bodies" [ "$(bodies M)" = "$(bodies D/joe)" ]
 check "mailboxes" [ "$(mailboxes -u joe maildir:M)" = "$(mailboxes -u joe maildir:D/joe)" ]
 check "nothing else" [ "$(ls -A D)" = joe ]
