@@ -55,7 +55,8 @@ static void pairs_add(struct pairs *p, char *old, char *new)
 		p->cap = p->cap == 0 ? 16 : 2 * p->cap;
 		p->items = xreallocarray(p->items, p->cap, sizeof(*p->items));
 	}
-	p->items[p->count++] = (struct pair){ old, new };
+	p->items[p->count].old = old;
+	p->items[p->count++].new = new;
 }
 
 static int compare_pairs(const void *a, const void *b)

@@ -136,12 +136,12 @@ static int run_with(const struct options *o)
 
 	if (o->help || o->version)
 		return answer(o);
-	if (prepare(&run, &err) < 0)
-		code = program_fail(o->program, &err);
-	else if ((run.report = program_report(o, &err)) == NULL)
-		code = program_fail(o->program, &err);
-	else
+	if (prepare(&run, &err) == 0)
+		run.report = program_report(o, &err);
+	if (run.report != NULL)
 		code = program_end(run.report, run_mode(&run));
+	else
+		code = program_fail(o->program, &err);
 	run_release(&run);
 	return code;
 }

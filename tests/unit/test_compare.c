@@ -530,10 +530,11 @@ START_TEST(failed_user)
 {
 	struct model a, b;
 	struct outcome o;
-	struct model *bad = _i == 0 ? &a : &b;
+	struct model *bad;
 
 	model_sample(&a);
 	model_sample(&b);
+	bad = _i == 0 ? &a : &b;
 	bad->users[0].fail = MBX_NOPERM;
 	model_box(bad, "joe", "Sent")->path = NULL;
 	model_find(&b, "sue", "INBOX", 1)->flags = MSG_SEEN;
@@ -552,11 +553,12 @@ START_TEST(any_failure)
 	for (unsigned n = 1;; n++) {
 		struct model a, b;
 		struct outcome o;
-		struct model *bad = _i % 2 == 0 ? &a : &b;
+		struct model *bad;
 		bool ended;
 
 		model_sample(&a);
 		model_sample(&b);
+		bad = _i % 2 == 0 ? &a : &b;
 		a.users[0].name = _i < 2 ? "joe" : "jim";
 		bad->fail_at = n;
 		bad->fail_scope = ERR_FATAL;
@@ -598,13 +600,14 @@ START_TEST(opened_users)
 {
 	struct model a, b;
 	struct outcome o = { 0 };
-	struct opener opener = { .m = _i == 0 ? &b : &a };
+	struct opener opener;
 	struct compare_opts opts = { .level = PROOF_CONTENT, .found = note_found, .ctx = &o };
 	struct compare_side sides[2] = { { .label = "x" }, { .label = "y" } };
 
 	model_sample(&a);
 	model_sample(&b);
 	plant_flag_lost(&b);
+	opener.m = _i == 0 ? &b : &a;
 	opener.m->users[1].name = "tom";
 	sides[1 - _i].open = open_one;
 	sides[1 - _i].ctx = &opener;
