@@ -89,6 +89,8 @@ static bool put_named(struct buf *out, struct slice names)
 		}
 		names = slice_skip(names, n + 1);
 	}
+	if (count == 0)
+		return true;
 	qsort(words, count, sizeof(words[0]), compare_words);
 	for (size_t i = 0; i < count; i++) {
 		if (i > 0 && slice_eq(words[i - 1], words[i]))

@@ -53,17 +53,31 @@ static bool take_unit(struct run *run, uint32_t unit, struct buf *out)
 	return true;
 }
 
+/* The value of a base64 character, or -1. */
+static int base64_value(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	if (c == '+')
+		return 62;
+	return c == ',' ? 63 : -1;
+}
+
 /* Decodes the base64 text between '&' and '-', which is not empty. */
 static bool decode_run(struct buf *out, const char *text, size_t len)
 {
 	struct run run = { 0, 0, 0 };
 
 	for (size_t i = 0; i < len; i++) {
-		const char *at = memchr(base64, text[i], 64);
+		int value = base64_value(text[i]);
 
-		if (at == NULL)
+		if (value < 0)
 			return false;
-		run.bits = run.bits << 6 | (uint32_t)(at - base64);
+		run.bits = run.bits << 6 | (uint32_t)value;
 		run.bit_count += 6;
 		if (run.bit_count >= 16) {
 			run.bit_count -= 16;
