@@ -63,9 +63,13 @@ int archive_source_open(const struct archive_read_opts *opts, struct source **sr
                       struct mbx_err *err);
 const struct archive_summary *archive_source_summary(const struct source *src);
 
-/* --list: users, mailboxes, counts, sizes from the directory rows at the end, without reading
- * bodies. fd must be seekable. Calls box() in stream order, messages and bytes as the y rows tell,
- * and user() after a user's last mailbox. Every frame that is used is proven by its seal. */
+/* --list: users, mailboxes, counts, sizes from the directory rows at the end, without reading bodies.
+ * fd must be seekable; its offset changes. Calls box() in stream order, messages and bytes as the y
+ * rows tell, and user() after a user's last mailbox; nonzero from either ends the list: -1 with that
+ * exit code. Every frame that is used is proven by its own seal, but only a whole reading proves
+ * the archive. Where the seek table or what it leads to is missing or wrong, the list is
+ * made from seal to seal, as far as they go, and the result is -1 with 65. The directory of a user
+ * who failed is not there: no box() by the index. */
 struct archive_list_ops {
 	int (*box)(void *ctx, const char *user, const char *path, uint64_t messages,
 	           uint64_t bytes);

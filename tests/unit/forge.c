@@ -347,6 +347,8 @@ void forge_user_end(struct forge *f)
 		y.y.last_seg = f->dir[i].last_seg;
 		y.y.messages = f->dir[i].messages;
 		y.y.bytes = f->dir[i].bytes;
+		if (f->split_dir)
+			forge_segment(f, SEAL_DATA);
 		forge_put(f, ROW_Y, NULL, &y);
 	}
 	roots_user(f->roots, &roots);

@@ -52,6 +52,7 @@ struct forge {
 	void (*on_seal_bytes)(uint64_t seq, unsigned char *bytes);
 	void (*on_seek)(struct buf *table);
 	bool no_end, no_seek;
+	bool split_dir; /* each y row in a segment of its own */
 };
 
 struct forge *forge_new(void);
