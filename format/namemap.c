@@ -116,7 +116,7 @@ int namemap_add_user_file(struct namemap *m, const char *file, struct mbx_err *e
 	while ((len = getline(&line, &cap, in)) >= 0) {
 		while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r'))
 			line[--len] = '\0';
-		if (len > 0 && add_user(m, line, err) < 0) {
+		if (len > 0 && line[0] != '#' && add_user(m, line, err) < 0) {
 			mbx_context(err, "%s", file);
 			goto out;
 		}
@@ -187,7 +187,11 @@ int namemap_set_under(struct namemap *m, const char *name, struct mbx_err *err)
 
 	if (path == NULL)
 		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE, "\"%s\" is no mailbox name", name);
-	free(m->under);
+	if (m->under != NULL) {
+		free(path);
+		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE,
+		                     "all mailboxes below %s, and below %s too?", m->under, name);
+	}
 	m->under = path;
 	return 0;
 }

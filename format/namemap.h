@@ -22,10 +22,10 @@ void namemap_free(struct namemap *m);
 
 /* All of these: 64 for a text that is not OLD=NEW, an unusable name, an OLD given twice. */
 int namemap_add_user(struct namemap *m, const char *old_is_new, struct mbx_err *err);
-int namemap_add_user_file(struct namemap *m, const char *file,
-                          struct mbx_err *err); /* a line each */
+/* A file of OLD=NEW, one a line; empty lines and lines that begin with '#' are skipped. */
+int namemap_add_user_file(struct namemap *m, const char *file, struct mbx_err *err);
 int namemap_add_box(struct namemap *m, const char *old_is_new, struct mbx_err *err);
-int namemap_set_under(struct namemap *m, const char *name, struct mbx_err *err);
+int namemap_set_under(struct namemap *m, const char *name, struct mbx_err *err); /* once */
 
 bool namemap_has_users(const struct namemap *m);
 bool namemap_has_boxes(const struct namemap *m);

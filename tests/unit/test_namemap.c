@@ -58,6 +58,7 @@ START_TEST(nothing_becomes)
 	ck_assert_int_eq(namemap_add_box(m, "a=b", &err), 0);
 	ck_assert(!namemap_box_back(m, "a", &out)); /* a itself has moved away */
 	ck_assert_int_eq(namemap_set_under(m, "Old", &err), 0);
+	ck_assert_int_eq(namemap_set_under(m, "New", &err), -1);
 	ck_assert(!namemap_box_back(m, "INBOX", &out));
 	ck_assert(!namemap_box_back(m, "Old", &out));
 	ck_assert(!namemap_box_back(m, "Older/x", &out));
@@ -89,7 +90,7 @@ START_TEST(maps_users)
 	int fd = mkstemp(file);
 
 	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(write(fd, "b=x@new\r\n\na=y=z\nlast=one", 24), 24);
+	ck_assert_int_eq(write(fd, "#\nb=x@new\r\n\na=y=z\nlast=one", 26), 26);
 	close(fd);
 	ck_assert(!namemap_has_users(m));
 	ck_assert_str_eq(namemap_user(m, "a"), "a");
