@@ -142,9 +142,13 @@ int input_open_single(struct input *in, const struct namemap *map, const struct 
 	const struct selection *asked = in->o->select;
 
 	in->users = selection_new();
-	if (selection_user_count(asked) == 1 && !selection_has_masks(asked) &&
-	    selection_add_user(in->users, namemap_user(map, selection_user(asked, 0)), err) < 0)
-		return -1;
+	if (selection_user_count(asked) == 1 && !selection_has_masks(asked)) {
+		const char *name = selection_user(asked, 0);
+
+		(void)selection_wants_user(asked, name); /* found: here it is */
+		if (selection_add_user(in->users, namemap_user(map, name), err) < 0)
+			return -1;
+	}
 	return input_open(in, in->users, boxes != NULL ? boxes : asked, err);
 }
 
