@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void count_kind(struct compare_result *r, const char *kind)
+void compare_result_count(struct compare_result *r, const char *kind)
 {
 	r->differences++;
 	for (size_t i = 0; i < COMPARE_KINDS - 1; i++) {
@@ -29,7 +29,7 @@ void compare_found(struct compare *c, const char *kind, uint32_t uid, const char
 {
 	struct difference d = { kind, c->user, c->path, uid, item, a, b };
 
-	count_kind(c->result, kind);
+	compare_result_count(c->result, kind);
 	c->opts.found(c->opts.ctx, &d);
 }
 

@@ -86,6 +86,9 @@ struct compare_result {
 	struct compare_count kinds[COMPARE_KINDS]; /* in order of appearance; kind NULL ends */
 };
 
+/* Counts one more difference, found elsewhere. kind is kept. */
+void compare_result_count(struct compare_result *r, const char *kind);
+
 /* Runs to the end of both. -1: an error that ends the run. Differences are no error. */
 int compare_run(const struct compare_opts *opts, const struct compare_side sides[2],
                 struct compare_result *result_r, struct mbx_err *err);

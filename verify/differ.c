@@ -161,7 +161,7 @@ static int extra_user(void *ctx, const char *user)
 	if (run->seen_count > 0 &&
 	    bsearch(&user, run->seen, run->seen_count, sizeof(char *), compare_names) != NULL)
 		return 0;
-	run->extra_users++;
+	compare_result_count(&run->result, d.kind);
 	on_found(run, &d);
 	return 0;
 }
@@ -216,9 +216,9 @@ static int open_sides(struct run *run, struct compare_side sides[2], struct mbx_
 }
 
 /* "3 differences: 2 flags, 1 missing" */
-static void put_kinds(struct buf *out, const struct compare_result *result, uint64_t extra_users)
+static void put_kinds(struct buf *out, const struct compare_result *result)
 {
-	uint64_t all = result->differences + extra_users;
+	uint64_t all = result->differences;
 	const char *mark = ": ";
 
 	buf_printf(out, "%" PRIu64 " difference%s", all, all == 1 ? "" : "s");
@@ -227,12 +227,9 @@ static void put_kinds(struct buf *out, const struct compare_result *result, uint
 		           result->kinds[i].kind);
 		mark = ", ";
 	}
-	if (extra_users > 0)
-		buf_printf(out, "%s%" PRIu64 " user", mark, extra_users);
 }
 
-static void put_kinds_json(struct buf *out, const struct compare_result *result,
-                           uint64_t extra_users)
+static void put_kinds_json(struct buf *out, const struct compare_result *result)
 {
 	json_open(out, NULL, '{');
 	json_number(out, "schema", 1);
@@ -240,27 +237,26 @@ static void put_kinds_json(struct buf *out, const struct compare_result *result,
 	json_number(out, "users", result->users);
 	json_number(out, "mailboxes", result->boxes);
 	json_number(out, "messages", result->messages);
-	json_number(out, "differences", result->differences + extra_users);
+	json_number(out, "differences", result->differences);
 	json_open(out, "kinds", '{');
 	for (size_t i = 0; result->kinds[i].kind != NULL; i++)
 		json_number(out, result->kinds[i].kind, result->kinds[i].count);
-	if (extra_users > 0)
-		json_number(out, "extra-user", extra_users);
 	json_close(out, '}');
 	json_close(out, '}');
 }
 
 /* Standard output: the summary by kind, if there is anything to sum up. */
-static void print_summary(struct run *run, const struct compare_result *result)
+static void print_summary(struct run *run)
 {
+	const struct compare_result *result = &run->result;
 	struct buf kinds;
 
 	buf_init(&kinds);
-	put_kinds(&kinds, result, run->extra_users);
+	put_kinds(&kinds, result);
 	if (run->o->json) {
-		put_kinds_json(&run->line, result, run->extra_users);
+		put_kinds_json(&run->line, result);
 		run_print_line(run);
-	} else if (result->differences + run->extra_users > 0) {
+	} else if (result->differences > 0) {
 		buf_put(&run->line, kinds.data, kinds.len);
 		run_print_line(run);
 	}
@@ -274,17 +270,17 @@ static void print_summary(struct run *run, const struct compare_result *result)
 	            run->o->proof == OPTION_PROOF_COUNT   ? "count"
 	            : run->o->proof == OPTION_PROOF_STATE ? "state"
 	                                                  : "content",
-	            result->differences + run->extra_users == 0 ? "no difference"
-	                                                        : buf_str(&kinds));
+	            result->differences == 0 ? "no difference" : buf_str(&kinds));
 	buf_release(&kinds);
 }
 
-static int compare_code(struct run *run, const struct compare_result *result)
+static int compare_code(struct run *run)
 {
+	const struct compare_result *result = &run->result;
 	const int codes[] = { run->failed_code,
 		              result->failed_code,
 		              run_unmatched_code(run),
-		              result->differences + run->extra_users > 0 ? MBX_DIFFERENT : MBX_OK,
+		              result->differences > 0 ? MBX_DIFFERENT : MBX_OK,
 		              result->unreadable > 0 ? MBX_DIFFERENT : MBX_OK,
 		              result->changed > 0 ? MBX_CHANGED : MBX_OK };
 
@@ -313,12 +309,11 @@ int run_compare(struct run *run)
 		                           .tick = on_tick,
 		                           .ctx = run };
 	struct compare_side sides[2];
-	struct compare_result result;
 	struct mbx_err err;
 
-	if (open_sides(run, sides, &err) < 0 || compare_run(&opts, sides, &result, &err) < 0 ||
+	if (open_sides(run, sides, &err) < 0 || compare_run(&opts, sides, &run->result, &err) < 0 ||
 	    find_extra_users(run, &err) < 0)
 		return program_say(run->report, &err);
-	print_summary(run, &result);
-	return compare_code(run, &result);
+	print_summary(run);
+	return compare_code(run);
 }

@@ -4,6 +4,7 @@
 #include "format/namemap.h"
 #include "format/options.h"
 #include "format/report.h"
+#include "verify/compare.h"
 #include "verify/input.h"
 
 /* One run of mbxverify, and what its modes share. */
@@ -20,7 +21,7 @@ struct run {
 	char **seen;
 	size_t seen_count, seen_cap;
 	int failed_code;
-	uint64_t extra_users;
+	struct compare_result result; /* of A B */
 };
 
 /* The four modes; each returns the exit code. */
