@@ -80,22 +80,41 @@ struct slice maildir_list_cut(const struct maildir_list *l, const char *name, si
 	                                 : slice_find(all, MAILDIR_SEP));
 }
 
-/* The slot that holds base, or the free one where it belongs. */
-static uint32_t *slot_of(const struct maildir_list *l, struct slice base)
+/* A slot is 0, or the index of a message + 1 in as many bits as slot_count - 1 has, and above them
+ * bits of the name's hash: so hardly a name is looked at that is not the one. */
+static size_t slot_index(const struct maildir_list *l, uint32_t slot)
 {
-	size_t at = hash(l, base.ptr, base.len) & (l->slot_count - 1);
+	return (slot & (l->slot_count - 1)) - 1;
+}
 
+/* The slot that holds base, or the free one where it belongs. *mark_r goes above the index. */
+static uint32_t *slot_of(const struct maildir_list *l, struct slice base, uint32_t *mark_r)
+{
+	uint64_t h = hash(l, base.ptr, base.len);
+	uint32_t mask = (uint32_t)(l->slot_count - 1), mark = (uint32_t)(h >> 32) & ~mask;
+	size_t at = h & mask;
+
+	*mark_r = mark;
 	while (l->slots[at] != 0 &&
-	       !slice_eq(maildir_list_base(l, &l->msgs[l->slots[at] - 1]), base))
-		at = (at + 1) & (l->slot_count - 1);
+	       ((l->slots[at] & ~mask) != mark ||
+	        !slice_eq(maildir_list_base(l, &l->msgs[slot_index(l, l->slots[at])]), base)))
+		at = (at + 1) & mask;
 	return &l->slots[at];
 }
 
 size_t maildir_list_find(const struct maildir_list *l, struct slice base)
 {
-	uint32_t found = l->slot_count != 0 ? *slot_of(l, base) : 0;
+	uint32_t mark, slot = l->slot_count != 0 ? *slot_of(l, base, &mark) : 0;
 
-	return found != 0 ? found - 1 : SIZE_MAX;
+	return slot != 0 ? slot_index(l, slot) : SIZE_MAX;
+}
+
+/* Enters message i, whose name is in no slot. */
+static void enter(struct maildir_list *l, size_t i)
+{
+	uint32_t mark, *slot = slot_of(l, maildir_list_base(l, &l->msgs[i]), &mark);
+
+	*slot = mark | (uint32_t)(i + 1);
 }
 
 /* Builds the hash table anew with slot_count slots. */
@@ -104,10 +123,8 @@ static void fill_slots(struct maildir_list *l)
 	free(l->slots);
 	l->slots = xcalloc(l->slot_count, sizeof(*l->slots));
 	for (size_t i = 0; i < l->count; i++) {
-		const struct maildir_msg *m = &l->msgs[i];
-
-		if (m->name_len != 0 && !m->duplicate)
-			*slot_of(l, maildir_list_base(l, m)) = (uint32_t)i + 1;
+		if (l->msgs[i].name_len != 0 && !l->msgs[i].duplicate)
+			enter(l, i);
 	}
 }
 
@@ -116,7 +133,13 @@ static void grow_slots(struct maildir_list *l)
 {
 	if ((l->count + 1) * 3 <= l->slot_count * 2)
 		return;
-	l->slot_count = l->slot_count != 0 ? l->slot_count * 2 : 64;
+	/* A line of a database takes 64 bytes or so: begin where that ends. */
+	if (l->slot_count == 0) {
+		for (l->slot_count = 64; l->slot_count * 2 < l->names.len / 64 * 3;)
+			l->slot_count *= 2;
+	} else {
+		l->slot_count *= 2;
+	}
 	fill_slots(l);
 }
 
@@ -133,7 +156,7 @@ static struct maildir_msg *append(struct maildir_list *l)
 uint32_t maildir_list_add(struct maildir_list *l, uint32_t uid, struct slice base)
 {
 	struct maildir_msg *m;
-	uint32_t *slot, replaced = 0;
+	uint32_t *slot, mark, replaced = 0;
 
 	grow_slots(l);
 	m = append(l);
@@ -142,14 +165,14 @@ uint32_t maildir_list_add(struct maildir_list *l, uint32_t uid, struct slice bas
 	/* No file can have such a name; the entry keeps its place for the walk beside it. */
 	if (base.len == 0 || base.len > LIMIT_NAME_BYTES)
 		return 0;
-	slot = slot_of(l, base);
+	slot = slot_of(l, base, &mark);
 	if (*slot != 0) {
-		replaced = l->msgs[*slot - 1].uid;
-		l->msgs[*slot - 1].name_len = 0;
+		replaced = l->msgs[slot_index(l, *slot)].uid;
+		l->msgs[slot_index(l, *slot)].name_len = 0;
 	}
 	m->name = (uint32_t)(base.ptr - (const char *)l->names.data);
 	m->name_len = (uint8_t)base.len;
-	*slot = (uint32_t)l->count;
+	*slot = mark | (uint32_t)l->count;
 	return replaced;
 }
 
@@ -249,7 +272,7 @@ static int add_unlisted(struct maildir_list *l, const char *name, size_t len, si
 	m = append(l);
 	m->name = offset;
 	m->name_len = (uint8_t)base_len;
-	*slot_of(l, maildir_list_base(l, m)) = (uint32_t)l->count;
+	enter(l, l->count - 1);
 	return place(l, m, name, len, where, type, err);
 }
 
@@ -366,7 +389,7 @@ static bool file_stat(const struct tree *box, uint8_t where, const char *name, s
 
 	memcpy(path, dir_of(where), 3);
 	path[3] = '/';
-	strcpy(path + 4, name);
+	memcpy(path + 4, name, strlen(name) + 1);
 	return fstatat(box->fd, path, st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
@@ -474,11 +497,12 @@ static int by_order(const void *pa, const void *pb, void *ctx)
 
 int maildir_list_number(struct maildir_list *l, uint32_t *uidnext, struct mbx_err *err)
 {
-	struct maildir_msg *tail = l->msgs != NULL ? l->msgs + l->listed : NULL;
 	size_t count = l->count - l->listed;
+	struct maildir_msg *tail;
 
-	if (count == 0)
+	if (count == 0 || l->msgs == NULL)
 		return 0;
+	tail = l->msgs + l->listed;
 	if (count >= UINT32_MAX - *uidnext)
 		return mbx_fail_code(err, ERR_USER, MBX_IOERR, "no UIDs are left for %zu files",
 		                     count);
