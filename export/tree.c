@@ -245,20 +245,17 @@ static int read_some(int fd, size_t guess, uint64_t max, struct buf *out)
 int tree_read(const struct tree *t, const char *name, uint64_t max, struct buf *out,
               struct mbx_err *err)
 {
-	struct stat st;
-	int fd, ret;
+	struct stat st = { 0 };
+	int fd = -1, ret;
 
 	buf_reset(out);
 	ret = tree_open_file(t, name, &fd, &st, err);
 	if (ret != 1)
 		return ret;
-	if ((uint64_t)st.st_size > max)
-		ret = mbx_fail_code(err, ERR_USER, MBX_IOERR, "%s/%s: larger than %llu bytes",
-		                    t->path, name, (unsigned long long)max);
 	/* One byte more than it has: a read that comes short is the end. */
-	else if (read_some(fd, (size_t)st.st_size + 1, max + 1, out) < 0)
+	if ((uint64_t)st.st_size <= max && read_some(fd, (size_t)st.st_size + 1, max + 1, out) < 0)
 		ret = mbx_fail(err, ERR_USER, errno, "%s/%s", t->path, name);
-	else if (out->len > max)
+	else if ((uint64_t)st.st_size > max || out->len > max)
 		ret = mbx_fail_code(err, ERR_USER, MBX_IOERR, "%s/%s: larger than %llu bytes",
 		                    t->path, name, (unsigned long long)max);
 	close_quietly(fd);
@@ -268,8 +265,8 @@ int tree_read(const struct tree *t, const char *name, uint64_t max, struct buf *
 int tree_peek(const struct tree *t, const char *name, size_t len, struct buf *out,
               struct mbx_err *err)
 {
-	struct stat st;
-	int fd, ret;
+	struct stat st = { 0 };
+	int fd = -1, ret;
 
 	buf_reset(out);
 	ret = tree_open_file(t, name, &fd, &st, err);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zstd.h>
 
 Suite *read_maildir_suite(void);
 
@@ -357,67 +358,145 @@ START_TEST(race)
 }
 END_TEST
 
-/* All messages of a folder renamed between next() and the bodies: each is found, by one listing. */
-START_TEST(all_renamed)
+/* Takes all bodies of a store and closes its source: they live longer. */
+static size_t take_bodies(const struct treefix *t, struct body **bodies, size_t max)
 {
-	enum {
-		COUNT = 300
-	};
-	struct treefix t;
-	struct buf tree;
-	struct source *src;
 	struct selection *select = selection_new();
-	struct reader_opts ropts = { .select = select, .jobs = 1 };
-	struct store_spec *spec;
-	struct store_loc *loc;
-	struct body *bodies[COUNT];
-	struct record rec;
+	struct reader_opts opts = { .select = select, .jobs = 1 };
 	struct mbx_err err;
-	char *text;
+	struct source *src = treefix_open(t, &reader_maildir, "m", "", &opts, &err);
+	struct record rec;
 	size_t n = 0;
 
-	buf_init(&tree);
-	for (int i = 0; i < COUNT; i++)
-		buf_printf(&tree, "f m/cur/%d.x:2, body%d\n", i + 1, i + 1);
-	treefix_make(&t, buf_str(&tree));
-	text = xasprintf("maildir:%s/m", t.dir);
-	ck_assert(store_spec_parse(text, &spec, &err) == 0);
-	ck_assert(store_loc_expand(spec, "joe", NULL, &loc, &err) == 0);
-	ck_assert(reader_maildir.open(loc, &ropts, &src, &err) == 0);
+	ck_assert_ptr_nonnull(src);
 	while (source_next(src, &rec, &err) == 1) {
-		if (rec.kind == REC_MSG)
+		if (rec.kind == REC_MSG && n < max)
 			bodies[n++] = rec.msg.body;
 	}
-	/* The source may be closed before the bodies are read. */
 	source_close(src);
-	ck_assert_uint_eq(n, COUNT);
-	for (int i = 0; i < COUNT; i++) {
-		char *from = xasprintf("%s/m/cur/%d.x:2,", t.dir, i + 1);
-		char *to = xasprintf("%s/m/cur/%d.x:2,%s", t.dir, i + 1, i % 2 == 0 ? "S" : "FX");
+	selection_free(select);
+	return n;
+}
+
+/* Opens a body and reads all of it in pieces of changing size. */
+static void read_body(struct body *b, size_t step, struct buf *out)
+{
+	struct body_info info = { 0 };
+	struct mbx_err err;
+	size_t len;
+	ssize_t n = 1;
+
+	buf_reset(out);
+	ck_assert_msg(body_open(b, &info, &err) == 0, "%s", err.text);
+	if (body_memory(b, &len) != NULL)
+		ck_assert_uint_eq(len, info.size);
+	while (n > 0) {
+		buf_reserve(out, step);
+		n = body_read(b, out->data + out->len, step, &err);
+		out->len += n > 0 ? (size_t)n : 0;
+		step = step % 100000 + 977;
+	}
+	out->data[out->len] = '\0';
+	ck_assert_int_eq(n, 0);
+	ck_assert_uint_eq(out->len, info.size);
+}
+
+static void rename_all(const struct treefix *t, int count)
+{
+	for (int i = 0; i < count; i++) {
+		char *from = xasprintf("%s/m/cur/%d.x:2,", t->dir, i + 1);
+		char *to = xasprintf("%s/m/cur/%d.x:2,%s", t->dir, i + 1, i % 2 == 0 ? "S" : "FX");
 
 		ck_assert(rename(from, to) == 0);
 		free(from);
 		free(to);
 	}
-	for (int i = COUNT - 1; i >= 0; i--) {
-		struct body_info info;
-		char data[16] = "";
-		char want[16];
+}
 
-		ck_assert_msg(body_open(bodies[i], &info, &err) == 0, "%s", err.text);
-		ck_assert(body_read(bodies[i], data, sizeof(data) - 1, &err) > 0);
-		(void)snprintf(want, sizeof(want), "body%d", i + 1);
-		ck_assert_str_eq(data, want);
+/* All messages of a folder renamed between next() and the bodies: each is found. */
+START_TEST(all_renamed)
+{
+	enum {
+		COUNT = 300
+	};
+	struct body *bodies[COUNT];
+	struct treefix t;
+	struct buf tree, got;
+
+	buf_init(&tree);
+	buf_init(&got);
+	for (int i = 0; i < COUNT; i++)
+		buf_printf(&tree, "f m/cur/%d.x:2, body%d\n", i + 1, i + 1);
+	treefix_make(&t, buf_str(&tree));
+	ck_assert_uint_eq(take_bodies(&t, bodies, COUNT), COUNT);
+	rename_all(&t, COUNT);
+	for (int i = COUNT - 1; i >= 0; i--) {
+		read_body(bodies[i], 3, &got);
+		ck_assert_int_eq(atoi((const char *)got.data + 4), i + 1);
 		body_close(bodies[i]);
 	}
-	store_loc_free(loc);
-	store_spec_free(spec);
-	selection_free(select);
-	free(text);
 	buf_release(&tree);
+	buf_release(&got);
 	treefix_free(&t);
 }
 END_TEST
+
+/* More folders with living bodies than keep their directories open. */
+START_TEST(many_folders)
+{
+	enum {
+		COUNT = 130
+	};
+	struct body *bodies[COUNT];
+	struct treefix t;
+	struct buf tree, got;
+	unsigned before = fs_open_files();
+
+	buf_init(&tree);
+	buf_init(&got);
+	for (int i = 0; i < COUNT; i++)
+		buf_printf(&tree, "f m/.f%d/cur/1.x:2, body\n", i);
+	treefix_make(&t, buf_str(&tree));
+	ck_assert_uint_eq(take_bodies(&t, bodies, COUNT), COUNT);
+	ck_assert_uint_lt(fs_open_files(), before + 320);
+	for (int i = 0; i < COUNT; i++) {
+		char *from = xasprintf("%s/m/.f%d/cur/1.x:2,", t.dir, i);
+		char *to = xasprintf("%s/m/.f%d/cur/1.x:2,S", t.dir, i);
+
+		if (i % 2 == 0)
+			(void)rename(from, to);
+		free(from);
+		free(to);
+	}
+	for (int i = COUNT - 1; i >= 0; i--) {
+		read_body(bodies[i], 3, &got);
+		ck_assert_uint_eq(got.len, 4);
+		body_close(bodies[i]);
+	}
+	ck_assert_uint_eq(fs_open_files(), before);
+	buf_release(&tree);
+	buf_release(&got);
+	treefix_free(&t);
+}
+END_TEST
+
+static void fill(struct buf *b, size_t size)
+{
+	buf_reserve(b, size);
+	for (size_t i = 0; i < size; i++)
+		buf_putc(b, (unsigned char)(i * 31 + i / 977 + 'a'));
+}
+
+static void write_message(const struct treefix *t, const char *name, const struct buf *data)
+{
+	char *path = xasprintf("%s/m/cur/%s", t->dir, name);
+	FILE *f = fopen(path, "w");
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert(data->len == 0 || fwrite(data->data, 1, data->len, f) == data->len);
+	ck_assert(fclose(f) == 0);
+	free(path);
+}
 
 /* Bodies around the sizes where reading changes its ways, read in odd pieces and twice. */
 static const size_t sizes[] = {
@@ -426,62 +505,134 @@ static const size_t sizes[] = {
 
 START_TEST(sized)
 {
-	size_t size = sizes[_i];
-	unsigned char *want = xmalloc(size + 1), *got = xmalloc(size + 10);
-	struct selection *select = selection_new();
-	struct reader_opts ropts = { .select = select, .jobs = 1 };
 	struct treefix t;
-	struct store_spec *spec;
-	struct store_loc *loc;
-	struct source *src;
-	struct record rec;
-	struct mbx_err err;
-	char *path, *text;
-	FILE *f;
+	struct buf want, got;
+	struct body *body;
 
-	for (size_t i = 0; i < size; i++)
-		want[i] = (unsigned char)(i * 31 + i / 977 + 'a');
+	buf_init(&want);
+	buf_init(&got);
+	fill(&want, sizes[_i]);
 	treefix_make(&t, "d m/cur\n");
-	path = xasprintf("%s/m/cur/1.x:2,", t.dir);
-	f = fopen(path, "w");
-	ck_assert(f != NULL && fwrite(want, 1, size, f) == size && fclose(f) == 0);
-	text = xasprintf("maildir:%s/m", t.dir);
-	ck_assert(store_spec_parse(text, &spec, &err) == 0);
-	ck_assert(store_loc_expand(spec, "joe", NULL, &loc, &err) == 0);
-	ck_assert(reader_maildir.open(loc, &ropts, &src, &err) == 0);
-	while (source_next(src, &rec, &err) == 1) {
-		if (rec.kind != REC_MSG)
-			continue;
-		ck_assert_uint_eq(rec.msg.size, size);
-		for (int round = 0; round < 2; round++) {
-			struct body_info info;
-			size_t at = 0, step = 1 + (size_t)round * 70000, len;
-			ssize_t n;
-
-			ck_assert_msg(body_open(rec.msg.body, &info, &err) == 0, "%s", err.text);
-			ck_assert_uint_eq(info.size, size);
-			if (body_memory(rec.msg.body, &len) != NULL)
-				ck_assert_uint_eq(len, size);
-			while ((n = body_read(rec.msg.body, got + at, step, &err)) > 0) {
-				at += (size_t)n;
-				step = step % 100000 + 977;
-				if (at + step > size + 10)
-					step = size + 10 - at;
-			}
-			ck_assert_int_eq(n, 0);
-			ck_assert_uint_eq(at, size);
-			ck_assert(memcmp(want, got, size) == 0);
-		}
-		body_close(rec.msg.body);
+	write_message(&t, "1.x:2,", &want);
+	ck_assert_uint_eq(take_bodies(&t, &body, 1), 1);
+	for (size_t step = 1; step < 300000; step = step * 70 + 1) {
+		read_body(body, step, &got);
+		ck_assert_uint_eq(got.len, want.len);
+		ck_assert(want.len == 0 || memcmp(got.data, want.data, want.len) == 0);
 	}
-	source_close(src);
-	store_loc_free(loc);
-	store_spec_free(spec);
-	selection_free(select);
+	body_close(body);
+	buf_release(&want);
+	buf_release(&got);
+	treefix_free(&t);
+}
+END_TEST
+
+/* Compressed messages; beyond 4 MiB they are inflated twice. S= right, wrong and none. */
+static const struct {
+	size_t size;
+	const char *name;
+	int cut; /* bytes missing at the end */
+} packed[] = {
+	{ 0, "1.x:2,", 0 },       { 1000, "1.x,S=1000:2,", 0 },       { 1000, "1.x,S=999:2,", 0 },
+	{ 4194303, "1.x:2,", 0 }, { 4194304, "1.x,S=4194304:2,", 0 }, { 9000000, "1.x,S=17:2,", 0 },
+	{ 1000, "1.x:2,", 3 },    { 9000000, "1.x:2,", 3 },
+};
+
+static void check_packed(struct body *body, bool cut, const struct buf *want)
+{
+	struct body_info info;
+	struct mbx_err err;
+	struct buf got;
+
+	buf_init(&got);
+	if (cut) {
+		ck_assert_int_eq(body_open(body, &info, &err), -1);
+		ck_assert(err.scope == ERR_MSG && err.code != MBX_CHANGED);
+	} else {
+		read_body(body, 5000, &got);
+		read_body(body, 70000, &got);
+		ck_assert_uint_eq(got.len, want->len);
+		ck_assert(want->len == 0 || memcmp(got.data, want->data, want->len) == 0);
+	}
+	buf_release(&got);
+}
+
+START_TEST(compressed)
+{
+	struct treefix t;
+	struct buf want, file;
+	struct body *body;
+	size_t len;
+
+	buf_init(&want);
+	buf_init(&file);
+	fill(&want, packed[_i].size);
+	buf_reserve(&file, ZSTD_compressBound(want.len));
+	len = ZSTD_compress(file.data, ZSTD_compressBound(want.len), buf_str(&want), want.len, 1);
+	ck_assert(!ZSTD_isError(len));
+	file.len = len - (size_t)packed[_i].cut;
+	treefix_make(&t, "d m/cur\n");
+	write_message(&t, packed[_i].name, &file);
+	ck_assert_uint_eq(take_bodies(&t, &body, 1), 1);
+	check_packed(body, packed[_i].cut != 0, &want);
+	body_close(body);
+	buf_release(&want);
+	buf_release(&file);
+	treefix_free(&t);
+}
+END_TEST
+
+/* What only begins like a compressed message. */
+START_TEST(looks_compressed)
+{
+	struct treefix t;
+	struct buf got;
+	struct body *bodies[2];
+	struct body_info info;
+	struct mbx_err err;
+
+	treefix_make(&t, "f m/cur/1.x,S=9:2, BZh1plain\nf m/cur/2.x:2, BZh1plain\n");
+	buf_init(&got);
+	ck_assert_uint_eq(take_bodies(&t, bodies, 2), 2);
+	read_body(bodies[0], 4, &got);
+	ck_assert_str_eq(buf_str(&got), "BZh1plain");
+	ck_assert_int_eq(body_open(bodies[1], &info, &err), -1);
+	body_close(bodies[0]);
+	body_close(bodies[1]);
+	buf_release(&got);
+	treefix_free(&t);
+}
+END_TEST
+
+/* A body that shrinks or grows while it is read is changed, not cut in silence. */
+START_TEST(resized)
+{
+	struct treefix t;
+	struct buf data, got;
+	struct body *body;
+	struct body_info info;
+	struct mbx_err err;
+	char *path;
+	ssize_t n;
+
+	buf_init(&data);
+	buf_init(&got);
+	fill(&data, 600000);
+	treefix_make(&t, "d m/cur\n");
+	write_message(&t, "1.x:2,", &data);
+	path = xasprintf("%s/m/cur/1.x:2,", t.dir);
+	ck_assert_uint_eq(take_bodies(&t, &body, 1), 1);
+	ck_assert_int_eq(body_open(body, &info, &err), 0);
+	ck_assert(truncate(path, _i == 0 ? 500000 : 700000) == 0);
+	buf_reserve(&got, 1000000);
+	do {
+		n = body_read(body, got.data, 400000, &err);
+	} while (n > 0);
+	ck_assert(n == -1 && err.code == MBX_CHANGED);
+	body_close(body);
 	free(path);
-	free(text);
-	free(want);
-	free(got);
+	buf_release(&data);
+	buf_release(&got);
 	treefix_free(&t);
 }
 END_TEST
@@ -551,12 +702,19 @@ START_TEST(derived_guid)
 }
 END_TEST
 
+static void give_away(const struct treefix *t, const char *rel)
+{
+	char *path = treefix_path(t, rel);
+
+	ck_assert(lchown(path, 1234, 1234) == 0);
+	free(path);
+}
+
 /* What belongs to others is not read, and said; only root can make such files. */
 START_TEST(owners)
 {
 	struct treefix t;
 	struct buf out;
-	char *path;
 
 	if (geteuid() != 0) {
 		printf("read_maildir: owners: skipped, needs root\n");
@@ -564,26 +722,58 @@ START_TEST(owners)
 	}
 	treefix_make(&t, "f m/cur/1:2, x\nf m/cur/2:2, y\nd m/.S/cur\nf m/dovecot-acl owner a|\n"
 	                 "f real/cur/1:2, x\nl link real\n");
-	path = treefix_path(&t, "m/cur/2:2,");
-	ck_assert(chown(path, 1234, 1234) == 0);
-	free(path);
-	path = treefix_path(&t, "m/.S");
-	ck_assert(chown(path, 1234, 1234) == 0);
-	free(path);
-	path = treefix_path(&t, "m/dovecot-acl");
-	ck_assert(chown(path, 1234, 1234) == 0);
-	free(path);
-	path = treefix_path(&t, "link");
-	ck_assert(lchown(path, 1234, 1234) == 0);
-	free(path);
+	give_away(&t, "m/cur/2:2,");
+	give_away(&t, "m/.S");
+	give_away(&t, "m/dovecot-acl");
+	give_away(&t, "link");
 	buf_init(&out);
 	treefix_read(&t, &reader_maildir, "m", "", NULL, &out);
-	ck_assert_str_eq(buf_str(&out), "B INBOX v1 n3 x2 +invented +derived\nM 1  n=1 s1 \"x\"\n"
-	                                "M 2  n=2 unreadable 0 77\nE 2 0\n" DONE(1, 2, 2, 0));
-	buf_reset(&out);
 	treefix_read(&t, &reader_maildir, "link", "", NULL, &out);
-	ck_assert_str_eq(buf_str(&out), "? 77\n");
+	ck_assert_str_eq(buf_str(&out),
+	                 "B INBOX v1 n3 x2 +invented +derived\nM 1  n=1 s1 \"x\"\n"
+	                 "M 2  n=2 unreadable 0 77\nE 2 0\n" DONE(1, 2, 2, 0) "? 77\n");
 	buf_release(&out);
+	treefix_free(&t);
+}
+END_TEST
+
+/* Stores of other people, where they are to be had: all of it is read, nothing is unreadable. */
+static const struct {
+	const char *archive, *root, *keys, *end;
+} corpus[] = {
+	{ "dev-store-wasbook-dovecot", "store/wasbook-dovecot/Maildir", "", "Z 3 1 0 0 0 0\n" },
+	{ "dev-store-mail-parser-maildir", "store/mail-parser-maildir/maildir", "",
+	  "Z 3 6 0 0 0 0\n" },
+	{ "dev-store-mu", "store/mu", ":LAYOUT=fs", NULL },
+	{ "dev-store-notmuch", "store/notmuch", ":LAYOUT=fs", NULL },
+};
+
+START_TEST(of_others)
+{
+	const char *dir = getenv("MBX_CORPUS");
+	char *archive =
+	    xasprintf("%s/%s.tar.zst", dir != NULL ? dir : "../shared/corpus", corpus[_i].archive);
+	struct treefix t;
+	struct buf out;
+	char *command;
+
+	if (access(archive, R_OK) != 0) {
+		printf("read_maildir: %s: skipped, not here\n", archive);
+		free(archive);
+		return;
+	}
+	treefix_make(&t, "");
+	command = xasprintf("zstd -dc '%s' | tar -x --no-same-owner -C '%s'", archive, t.dir);
+	ck_assert_int_eq(system(command), 0);
+	buf_init(&out);
+	treefix_read(&t, &reader_maildir, corpus[_i].root, corpus[_i].keys, NULL, &out);
+	ck_assert_ptr_null(strstr(buf_str(&out), "unreadable"));
+	ck_assert_msg(corpus[_i].end == NULL || strstr(buf_str(&out), corpus[_i].end) != NULL, "%s",
+	              buf_str(&out));
+	ck_assert_ptr_nonnull(strstr(buf_str(&out), " 0 0 0 0\n"));
+	buf_release(&out);
+	free(command);
+	free(archive);
 	treefix_free(&t);
 }
 END_TEST
@@ -597,6 +787,11 @@ Suite *read_maildir_suite(void)
 	tcase_add_loop_test(tc, rules, 0, ARRAY_SIZE(cases));
 	tcase_add_loop_test(tc, race, 0, ARRAY_SIZE(races));
 	tcase_add_loop_test(tc, sized, 0, ARRAY_SIZE(sizes));
+	tcase_add_loop_test(tc, compressed, 0, ARRAY_SIZE(packed));
+	tcase_add_loop_test(tc, resized, 0, 2);
+	tcase_add_loop_test(tc, of_others, 0, ARRAY_SIZE(corpus));
+	tcase_add_test(tc, looks_compressed);
+	tcase_add_test(tc, many_folders);
 	tcase_add_test(tc, all_renamed);
 	tcase_add_test(tc, levels);
 	tcase_add_test(tc, chosen);

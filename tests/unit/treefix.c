@@ -148,7 +148,7 @@ static void put_text(struct buf *out, const void *data, size_t len)
 {
 	const unsigned char *at = data;
 
-	for (size_t i = 0; i < len; i++)
+	for (size_t i = 0; at != NULL && i < len; i++)
 		buf_putc(out, at[i] == '\n' ? '|' : at[i] == '\0' ? '@' : at[i]);
 }
 
@@ -260,30 +260,54 @@ static void put_record(struct buf *out, const struct record *rec, bool guid)
 	}
 }
 
+static void read_one(struct record *rec, const struct treefix_opts *opts, struct buf *out)
+{
+	put_record(out, rec, opts->guid);
+	if (opts->hook != NULL)
+		opts->hook(opts->ctx, rec);
+	if (rec->kind == REC_MSG)
+		put_body(out, rec->msg.body);
+	if (rec->kind != REC_USER)
+		buf_putc(out, '\n');
+}
+
 static void read_all(struct source *src, const struct treefix_opts *opts, struct buf *out)
 {
-	for (;;) {
-		struct record rec;
-		struct mbx_err err;
-		int ret = source_next(src, &rec, &err);
+	struct record rec;
+	struct mbx_err err;
+	int ret;
 
-		if (ret == 0)
-			return;
-		if (ret < 0) {
+	while ((ret = source_next(src, &rec, &err)) != 0) {
+		if (ret > 0)
+			read_one(&rec, opts, out);
+		else
 			buf_printf(out, "! %d\n", err.code);
-			ck_assert_int_eq(err.scope, ERR_USER);
-			continue;
-		}
-		if (rec.kind == REC_USER)
-			ck_assert_str_eq(rec.user.name, "joe");
-		put_record(out, &rec, opts->guid);
-		if (opts->hook != NULL)
-			opts->hook(opts->ctx, &rec);
-		if (rec.kind == REC_MSG)
-			put_body(out, rec.msg.body);
-		if (rec.kind != REC_USER)
-			buf_putc(out, '\n');
 	}
+}
+
+struct source *treefix_open(const struct treefix *t, const struct store_reader *driver,
+                            const char *rel, const char *keys, const struct reader_opts *opts,
+                            struct mbx_err *err)
+{
+	struct store_spec *spec = NULL;
+	struct store_loc *loc = NULL;
+	struct source *src = NULL;
+	char *more = expand(t, keys);
+	char *text =
+	    xasprintf("%s:%s%s%s%s", driver->name, t->dir, *rel != '\0' ? "/" : "", rel, more);
+
+	ck_assert_msg(store_spec_parse(text, &spec, err) == 0 &&
+	                  store_spec_check_keys(spec, driver->keys, err) == 0 &&
+	                  store_loc_expand(spec, "joe", NULL, &loc, err) == 0,
+	              "%s", err->text);
+	if (driver->open(loc, opts, &src, err) < 0)
+		src = NULL;
+	/* What is needed of it the reader has copied. */
+	store_loc_free(loc);
+	store_spec_free(spec);
+	free(more);
+	free(text);
+	return src;
 }
 
 void treefix_read(const struct treefix *t, const struct store_reader *driver, const char *rel,
@@ -292,35 +316,20 @@ void treefix_read(const struct treefix *t, const struct store_reader *driver, co
 	static const struct treefix_opts plain;
 	struct selection *select = selection_new();
 	struct reader_opts ropts = { .select = select, .jobs = 1 };
-	struct store_spec *spec = NULL;
-	struct store_loc *loc = NULL;
 	struct source *src;
 	struct mbx_err err;
-	char *more = expand(t, keys);
-	char *text =
-	    xasprintf("%s:%s%s%s%s", driver->name, t->dir, *rel != '\0' ? "/" : "", rel, more);
 
 	if (opts == NULL)
 		opts = &plain;
 	ropts.frozen = opts->frozen;
 	ropts.lock = opts->lock;
 	if (opts->mailbox != NULL)
-		ck_assert(selection_add_mailbox(select, opts->mailbox, false, &err) == 0);
-	ck_assert_msg(store_spec_parse(text, &spec, &err) == 0, "%s", err.text);
-	ck_assert_msg(store_spec_check_keys(spec, driver->keys, &err) == 0, "%s", err.text);
-	ck_assert_msg(store_loc_expand(spec, "joe", NULL, &loc, &err) == 0, "%s", err.text);
-	if (driver->open(loc, &ropts, &src, &err) < 0) {
-		buf_printf(out, "? %d\n", err.code);
-	} else {
-		/* What is needed of it the reader has copied. */
-		store_loc_free(loc);
-		loc = NULL;
+		(void)selection_add_mailbox(select, opts->mailbox, false, &err);
+	src = treefix_open(t, driver, rel, keys, &ropts, &err);
+	if (src != NULL)
 		read_all(src, opts, out);
-		source_close(src);
-	}
-	store_loc_free(loc);
-	store_spec_free(spec);
+	else
+		buf_printf(out, "? %d\n", err.code);
+	source_close(src);
 	selection_free(select);
-	free(more);
-	free(text);
 }

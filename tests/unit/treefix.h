@@ -45,7 +45,12 @@ struct treefix_opts {
 	bool guid; /* show the mailbox GUID */
 };
 
-/* Opens "<driver>:<dir>/<rel><keys>" for user joe; '%' in keys is the directory. Appends to out.
+/* Opens "<driver>:<dir>/<rel><keys>" for user joe; NULL and *err if that fails. */
+struct source *treefix_open(const struct treefix *t, const struct store_reader *driver,
+                            const char *rel, const char *keys, const struct reader_opts *opts,
+                            struct mbx_err *err);
+
+/* The same, and reads all of it. '%' in keys is the directory. Appends to out.
  * Failing to open gives the line "? <code>". */
 void treefix_read(const struct treefix *t, const struct store_reader *driver, const char *rel,
                   const char *keys, const struct treefix_opts *opts, struct buf *out);
