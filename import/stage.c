@@ -282,12 +282,14 @@ static int recover_journal(const struct stage *st, int stage_fd, struct journal 
 		}
 	}
 	committed = journal_committed(j);
+	/* A journal that was committed stays until nothing else is left; one that was undone goes
+	 * before what it speaks of is removed. */
 	if (committed)
 		drop_old(st, j);
-	else if (journal_undo(j, err) < 0)
+	else if (journal_undo(j, err) < 0 ||
+	         disarm(stage_fd, st->opts.fsync != FSYNC_NEVER, err) < 0)
 		goto out;
-	if (disarm(stage_fd, st->opts.fsync != FSYNC_NEVER, err) < 0 ||
-	    remove_others(j, stage_fd, err) < 0)
+	if (remove_others(j, stage_fd, err) < 0)
 		goto out;
 	say(st, "recovered",
 	    committed ? "an import that was interrupted has been brought to its end"
@@ -647,12 +649,13 @@ static int recheck_step(void *ctx, const struct journal_step *step, struct mbx_e
 	return rc;
 }
 
-/* Removes the staging directories. The journal goes first: without it nothing is ever undone. */
+/* Removes the staging directories, the mail root's last. Before the commit the journal goes first:
+ * without it nothing is ever undone. */
 static void remove_staging(struct stage *st)
 {
 	struct mbx_err err;
 
-	if (st->root_count > 0 && st->roots[0].stage_fd >= 0 &&
+	if (!st->committed && st->root_count > 0 && st->roots[0].stage_fd >= 0 &&
 	    disarm(st->roots[0].stage_fd, st->opts.fsync != FSYNC_NEVER, &err) < 0)
 		return;
 	for (size_t i = st->root_count; i-- > 0;) {

@@ -17,8 +17,12 @@
 char *fs_temp(void)
 {
 	const char *base = getenv("TMPDIR");
-	char *path = xasprintf("%s/mbx-unit.XXXXXX", base == NULL ? "/tmp" : base);
+	char *path;
 
+	/* Memory rather than a disk, for tests that sync after every step. */
+	if (base == NULL)
+		base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+	path = xasprintf("%s/mbx-unit.XXXXXX", base);
 	ck_assert_ptr_nonnull(mkdtemp(path));
 	return path;
 }
@@ -123,7 +127,7 @@ static void dump_entry(const char *path, const char *rel, int times, struct buf 
 		fs_read(path, &content);
 		sha256_once(content.data, content.len, hash);
 		buf_printf(out, "f %04o %zu ", (unsigned)(st.st_mode & 07777), content.len);
-		if (times)
+		if (times == 1 || (times == 2 && strstr(rel, "cur/") != NULL))
 			buf_printf(out, "%lld ", (long long)st.st_mtime);
 		buf_printf(out, "%s ", rel);
 		buf_hex(out, hash, 4);

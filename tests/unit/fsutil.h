@@ -5,7 +5,7 @@
 
 /* Files for tests of whatever writes some. All of these end the test if they fail. */
 
-/* A new directory below TMPDIR or /tmp; fs_remove() and free() it. */
+/* A new directory below TMPDIR, /dev/shm or /tmp; fs_remove() and free() it. */
 char *fs_temp(void);
 void fs_remove(const char *path);
 /* "dir/name", formatted; caller frees. */
@@ -16,8 +16,8 @@ void fs_read(const char *path, struct buf *out);
 int fs_exists(const char *path);
 
 /* A directory as text: one line an entry, sorted by path: "d 0700 path", "f 0600 size mtime path
- * content-hash", "l path -> target". Empty for what does not exist. Directories' times are left
- * out; with times the files' are there. */
+ * content-hash", "l path -> target". Empty for what does not exist. Times are
+ * those of files: times 0 leaves them out, 1 has all, 2 those below a directory cur. */
 void fs_dump(const char *path, int times, struct buf *out);
 /* How many entries below path have a name that begins with prefix. */
 unsigned fs_count(const char *path, const char *prefix);

@@ -1,0 +1,452 @@
+#include "import/maildir_exist.h"
+
+#include "format/base/xio.h"
+#include "format/codec/maildir_name.h"
+#include "import/beneath.h"
+#include "import/maildir_user.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SCAN_DEPTH  200            /* twice the levels a mailbox can have */
+#define TMP_GARBAGE (36 * 60 * 60) /* seconds; Dovecot removes older files in tmp/ */
+
+static bool is_known(const char *const *known, const char *name)
+{
+	for (size_t i = 0; known[i] != NULL; i++) {
+		size_t len = strlen(known[i]);
+
+		if (known[i][len - 1] == '*' ? strncmp(name, known[i], len - 1) == 0
+		                             : strcmp(name, known[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void note(struct exist *e, const char *path, const char *name)
+{
+	if (e->messages + e->unknown == 0)
+		(void)snprintf(e->name, sizeof(e->name), "%s%s%s", path, path[0] == '\0' ? "" : "/",
+		               name);
+}
+
+/* "." and ".." are no entries. */
+static bool is_dots(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+/* Opens a directory for reading its entries; NULL with errno. */
+static DIR *open_dir(int dirfd, const char *name)
+{
+	int fd = beneath_open(dirfd, name, O_RDONLY | O_DIRECTORY, 0);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (dir == NULL)
+		close_quietly(fd);
+	return dir;
+}
+
+/* The entries of cur, new or tmp. A missing one is empty. */
+static int scan_messages(int at, const char *name, const char *path, struct exist *e,
+                         struct mbx_err *err)
+{
+	bool is_tmp = strcmp(name, "tmp") == 0;
+	DIR *dir = open_dir(at, name);
+	const struct dirent *entry;
+
+	if (dir == NULL)
+		return errno == ENOENT ? 0
+		                       : mbx_fail(err, ERR_USER, errno, "open %s/%s", path, name);
+	while ((entry = readdir(dir)) != NULL) {
+		struct maildir_name parsed;
+		struct stat st;
+
+		if (is_dots(entry->d_name))
+			continue;
+		if (is_tmp) {
+			if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+			    st.st_mtime + TMP_GARBAGE < time(NULL))
+				continue;
+		} else if (!maildir_name_parse(entry->d_name, strlen(entry->d_name), MAILDIR_SEP,
+		                               &parsed)) {
+			note(e, path, entry->d_name);
+			e->unknown++;
+			continue;
+		}
+		note(e, path, name);
+		e->messages++;
+	}
+	(void)closedir(dir);
+	return 0;
+}
+
+static bool is_message_dir(const char *name)
+{
+	return strcmp(name, "cur") == 0 || strcmp(name, "new") == 0 || strcmp(name, "tmp") == 0;
+}
+
+static int scan_dir(int at, const char *name, const char *path, const char *const *known,
+                    unsigned depth, struct exist *e, struct mbx_err *err);
+
+static int scan_entry(DIR *dir, const struct dirent *entry, const char *path,
+                      const char *const *known, unsigned depth, struct exist *e,
+                      struct mbx_err *err)
+{
+	char *sub;
+	struct stat st;
+	int rc;
+
+	if (is_dots(entry->d_name))
+		return 0;
+	if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : mbx_fail(err, ERR_USER, errno, "stat %s", path);
+	if (S_ISDIR(st.st_mode) && is_message_dir(entry->d_name))
+		return scan_messages(dirfd(dir), entry->d_name, path, e, err);
+	if (is_known(known, entry->d_name))
+		return 0;
+	if (!S_ISDIR(st.st_mode)) {
+		note(e, path, entry->d_name);
+		e->unknown++;
+		return 0;
+	}
+	sub = xasprintf("%s%s%s", path, path[0] == '\0' ? "" : "/", entry->d_name);
+	rc = scan_dir(dirfd(dir), entry->d_name, sub, known, depth + 1, e, err);
+	free(sub);
+	return rc;
+}
+
+static int scan_dir(int at, const char *name, const char *path, const char *const *known,
+                    unsigned depth, struct exist *e, struct mbx_err *err)
+{
+	DIR *dir = open_dir(at, name);
+	const struct dirent *entry;
+	int rc = 0;
+
+	if (dir == NULL)
+		return mbx_fail(err, ERR_USER, errno, "open %s", path);
+	if (depth > SCAN_DEPTH)
+		rc = mbx_fail_code(err, ERR_USER, MBX_CANTCREAT, "%s: too deep", path);
+	while (rc == 0 && (entry = readdir(dir)) != NULL)
+		rc = scan_entry(dir, entry, path, known, depth, e, err);
+	(void)closedir(dir);
+	return rc;
+}
+
+int exist_scan(int dirfd, const char *const *known, struct exist *e, struct mbx_err *err)
+{
+	*e = (struct exist){ 0 };
+	return scan_dir(dirfd, ".", "", known, 0, e, err);
+}
+
+int exist_scan_folder(int dirfd, const char *dirname, struct exist *e, struct mbx_err *err)
+{
+	static const char *const dirs[] = { "cur", "new", "tmp" };
+
+	*e = (struct exist){ 0 };
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+		char *name =
+		    dirname == NULL ? xstrdup(dirs[i]) : xasprintf("%s/%s", dirname, dirs[i]);
+		int rc = scan_messages(dirfd, name, "", e, err);
+
+		free(name);
+		if (rc < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int exist_recheck(void *ctx, int dirfd, const char *name, struct mbx_err *err)
+{
+	const char *const *known = ctx;
+	struct exist e = { 0 };
+	struct stat st;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+		return 0;
+	/* What was cur or new has lost its name. */
+	if (strncmp(name, "old.", 4) == 0) {
+		if (scan_messages(dirfd, name, "", &e, err) < 0)
+			return -1;
+		e.unknown = 0;
+	}
+	if (e.messages == 0 && scan_dir(dirfd, name, "", known, 0, &e, err) < 0)
+		return -1;
+	if (e.messages > 0)
+		return mbx_fail_code(err, ERR_USER, MBX_TEMPFAIL,
+		                     "mail has arrived at the destination meanwhile");
+	return 0;
+}
+
+int exist_judge_root(const struct maildir_user *u, size_t root, struct mbx_err *err)
+{
+	int fd = stage_existing(u->stage, root);
+	struct exist e;
+
+	if (fd < 0 || u->opts.on_exist != EXIST_REFUSE)
+		return 0;
+	if (exist_scan(fd, u->flavour->known, &e, err) < 0)
+		return -1;
+	if (e.messages > 0)
+		return mbx_fail_code(err, ERR_USER, MBX_CANTCREAT, "%s holds %zu messages (%s)",
+		                     stage_path(u->stage, root), e.messages, e.name);
+	if (e.unknown > 0)
+		return mbx_fail_code(err, ERR_USER, MBX_CANTCREAT,
+		                     "%s holds %zu files that are not known (%s)",
+		                     stage_path(u->stage, root), e.unknown, e.name);
+	return 0;
+}
+
+int exist_judge(struct maildir_user *u, struct mbx_err *err)
+{
+	if (exist_judge_root(u, 0, err) < 0 ||
+	    (u->inbox.used && u->inbox.root != 0 && exist_judge_root(u, u->inbox.root, err) < 0) ||
+	    (u->control.used && u->control.root != 0 &&
+	     exist_judge_root(u, u->control.root, err) < 0))
+		return -1;
+	return 0;
+}
+
+int exist_judge_box(struct maildir_user *u, const char *name, struct mbx_err *err)
+{
+	bool own_inbox = name[0] == '\0' && u->inbox.used;
+	size_t root = own_inbox ? u->inbox.root : 0;
+	const char *rel = own_inbox ? u->inbox.rel : name;
+	int existing = stage_existing(u->stage, root);
+	struct exist e = { 0 };
+	int fd, rc;
+
+	if (existing < 0)
+		return 0;
+	fd = beneath_open(existing, rel[0] == '\0' ? "." : rel, O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : mbx_fail(err, ERR_USER, errno, "open %s", rel);
+	rc = exist_scan_folder(fd, own_inbox ? NULL : u->box_dirname, &e, err);
+	close_quietly(fd);
+	if (rc == 0 && e.messages + e.unknown > 0)
+		rc = mbx_fail_code(err, ERR_USER, MBX_CANTCREAT, "%s/%s holds %zu messages already",
+		                   stage_path(u->stage, root), rel, e.messages + e.unknown);
+	return rc;
+}
+
+static bool entry_exists(int dirfd, const char *rel)
+{
+	int fd = dirfd < 0 ? -1 : beneath_open(dirfd, rel, O_PATH, 0);
+
+	/* A link is there too; O_PATH with O_NOFOLLOW opens it, openat2() may say ELOOP. */
+	if (fd < 0)
+		return dirfd >= 0 && errno == ELOOP;
+	close_quietly(fd);
+	return true;
+}
+
+/* The rest is for merge: renames of single folders and files. */
+
+struct puts {
+	char **rels;
+	size_t *roots;
+	size_t count;
+};
+
+static bool was_put(const struct puts *p, size_t root, const char *rel, size_t len)
+{
+	for (size_t i = p->count; i-- > 0;) {
+		if (p->roots[i] == root && strlen(p->rels[i]) == len &&
+		    strncmp(p->rels[i], rel, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void put(struct maildir_user *u, struct puts *p, size_t root, const char *rel, size_t len)
+{
+	p->rels = xreallocarray(p->rels, p->count + 1, sizeof(*p->rels));
+	p->roots = xreallocarray(p->roots, p->count + 1, sizeof(*p->roots));
+	p->rels[p->count] = xstrndup(rel, len);
+	p->roots[p->count] = root;
+	stage_plan_put(u->stage, root, p->rels[p->count++]);
+}
+
+/* If rel, or a directory above it, is not there yet, plans to put that, once. */
+static bool put_if_absent(struct maildir_user *u, struct puts *p, size_t root, const char *rel)
+{
+	int existing = stage_existing(u->stage, root);
+
+	if (existing < 0) {
+		if (!was_put(p, root, "", 0))
+			put(u, p, root, "", 0);
+		return true;
+	}
+	for (size_t len = 0; rel[len] != '\0';) {
+		char *part;
+		bool there;
+
+		len += rel[len] == '/';
+		len += strcspn(rel + len, "/");
+		if (was_put(p, root, rel, len))
+			return true;
+		part = xstrndup(rel, len);
+		there = entry_exists(existing, part);
+		free(part);
+		if (!there) {
+			put(u, p, root, rel, len);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* What an empty folder holds of the servers' making, which would not fit what takes its place. */
+static const char *const stale[] = {
+	"dovecot.index",        "dovecot.index.log", "dovecot.index.log.2", "dovecot.index.cache",
+	"dovecot.index.backup", "dovecot-acl-list",  "maildirsize",         "dovecot-uidlist",
+	"dovecot-keywords",     "courierimapuiddb",  "courierimapkeywords", "courierpop3dsizelist",
+};
+
+static void aside_if_there(struct maildir_user *u, size_t root, const char *dir, const char *name)
+{
+	char *rel = xasprintf("%s%s%s", dir, dir[0] == '\0' ? "" : "/", name);
+
+	if (entry_exists(stage_existing(u->stage, root), rel))
+		stage_plan_aside(u->stage, root, rel, false);
+	free(rel);
+}
+
+static bool is_stale(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(stale); i++) {
+		if (strcmp(stale[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Is this entry of a staged folder the folder's own, not a folder below it nor the account's? */
+static bool is_own_entry(const struct maildir_user *u, const char *dir, const char *name)
+{
+	static const char *const own[] = { "cur", "new", "dovecot-acl", "maildirfolder",
+		                           "courierimapacl" };
+
+	(void)dir;
+	if (is_stale(name) || (u->box_dirname != NULL && strcmp(name, u->box_dirname) == 0))
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
+		if (strcmp(own[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* One folder that exists: its own files one by one. */
+static int merge_folder(struct maildir_user *u, struct puts *p, size_t root, const char *rel,
+                        struct mbx_err *err)
+{
+	const struct dirent *entry;
+	DIR *dir;
+	char *tmp;
+
+	if (put_if_absent(u, p, root, rel))
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(stale); i++)
+		aside_if_there(u, root, rel, stale[i]);
+	/* An existing tmp stays: something may be delivered through it just now. */
+	tmp = xasprintf("%s%stmp", rel, rel[0] == '\0' ? "" : "/");
+	if (entry_exists(stage_tree(u->stage, root, err), tmp))
+		(void)put_if_absent(u, p, root, tmp);
+	free(tmp);
+	dir = open_dir(stage_tree(u->stage, root, err), rel[0] == '\0' ? "." : rel);
+	if (dir == NULL)
+		return mbx_fail(err, ERR_USER, errno, "open staged %s", rel);
+	while ((entry = readdir(dir)) != NULL) {
+		char *sub;
+
+		if (is_dots(entry->d_name) || !is_own_entry(u, rel, entry->d_name))
+			continue;
+		if (!is_stale(entry->d_name))
+			aside_if_there(u, root, rel, entry->d_name);
+		sub = xasprintf("%s%s%s", rel, rel[0] == '\0' ? "" : "/", entry->d_name);
+		put(u, p, root, sub, strlen(sub));
+		free(sub);
+	}
+	(void)closedir(dir);
+	return 0;
+}
+
+static int merge_box(struct maildir_user *u, struct puts *p, const struct out_box *box,
+                     struct mbx_err *err)
+{
+	bool own_inbox = box->name[0] == '\0' && u->inbox.used;
+
+	if (merge_folder(u, p, own_inbox ? u->inbox.root : 0, own_inbox ? u->inbox.rel : box->name,
+	                 err) < 0)
+		return -1;
+	if (u->control.used && !box->noselect) {
+		const char *name = box->name[0] == '\0' ? u->control_root : box->name;
+		char *rel =
+		    xasprintf("%s%s%s", u->control.rel, u->control.rel[0] == '\0' ? "" : "/", name);
+		int rc = merge_folder(u, p, u->control.root, rel, err);
+
+		free(rel);
+		return rc;
+	}
+	return 0;
+}
+
+/* Files of the account that were written anew, with what was there before in them. */
+static void merge_account(struct maildir_user *u, struct puts *p)
+{
+	for (size_t i = 0; i < u->file_count; i++) {
+		const struct place *f = &u->files[i];
+
+		if (put_if_absent(u, p, f->root, f->rel))
+			continue;
+		stage_plan_aside(u->stage, f->root, f->rel, false);
+		put(u, p, f->root, f->rel, strlen(f->rel));
+	}
+}
+
+static int plan_merge(struct maildir_user *u, struct mbx_err *err)
+{
+	struct puts p = { 0 };
+	int rc = 0;
+
+	for (size_t i = 0; i < u->box_count && rc == 0; i++) {
+		if (u->boxes[i].name != NULL)
+			rc = merge_box(u, &p, &u->boxes[i], err);
+	}
+	if (rc == 0)
+		merge_account(u, &p);
+	for (size_t i = 0; i < p.count; i++)
+		free(p.rels[i]);
+	free(p.rels);
+	free(p.roots);
+	return rc;
+}
+
+static void plan_whole(struct maildir_user *u, size_t root)
+{
+	if (stage_existing(u->stage, root) >= 0)
+		stage_plan_aside(u->stage, root, "", u->opts.on_exist == EXIST_REPLACE);
+	stage_plan_put(u->stage, root, "");
+}
+
+int exist_plan(struct maildir_user *u, struct mbx_err *err)
+{
+	if (u->dry)
+		return 0;
+	if (u->opts.on_exist == EXIST_MERGE && stage_existing(u->stage, 0) >= 0)
+		return plan_merge(u, err);
+	if (u->inbox.used && u->inbox.root != 0)
+		plan_whole(u, u->inbox.root);
+	if (u->control.used && u->control.root != 0)
+		plan_whole(u, u->control.root);
+	plan_whole(u, 0);
+	return 0;
+}

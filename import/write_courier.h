@@ -1,0 +1,15 @@
+#ifndef MBX_WRITE_COURIER_H
+#define MBX_WRITE_COURIER_H
+
+#include "import/store_writer.h"
+
+/*
+ * Driver "courier": Maildir of Courier-IMAP 5 and its POP3 server; folder names are UTF-8.
+ *
+ * Messages go to cur/ as they are (Courier serves CRLF as well as LF lines). Not held: GUIDs,
+ * modseqs, save dates, METADATA, Sieve, special use, first-recent UID, POP3 order, and UIDLs that
+ * are neither UID<n>-<uidv> nor the base name.
+ */
+extern const struct store_writer writer_courier;
+
+#endif

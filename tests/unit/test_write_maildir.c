@@ -1,0 +1,707 @@
+#include "format/base/mem.h"
+#include "format/codec/uidlist.h"
+#include "import/beneath.h"
+#include "import/sys.h"
+#include "import/writers.h"
+#include "tests/unit/fsutil.h"
+#include "tests/unit/script.h"
+#include "tests/unit/suites.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+Suite *write_maildir_suite(void);
+
+static struct mbx_err err;
+static char *top;
+static struct script s;
+static struct writers_opts opts;
+static const char *store; /* "maildir:%s/mail:LAYOUT=fs", %s is top */
+static enum mbx_exit code;
+
+static void set_up(void)
+{
+	top = fs_temp();
+	script_init(&s);
+	opts = (struct writers_opts){ .fsync = FSYNC_NEVER, .jobs = 2 };
+	store = "maildir:%s/Maildir";
+	(void)umask(007);
+}
+
+static void tear_down(void)
+{
+	sys_fault = NULL;
+	script_release(&s);
+	fs_remove(top);
+	free(top);
+}
+
+/* `store` with top for each %s. */
+static char *store_text(void)
+{
+	struct buf text;
+
+	buf_init(&text);
+	for (const char *at = store; *at != '\0'; at++) {
+		if (strncmp(at, "%s", 2) == 0) {
+			buf_puts(&text, top);
+			at++;
+		} else {
+			buf_putc(&text, (unsigned char)*at);
+		}
+	}
+	return buf_detach(&text);
+}
+
+/* Plays the script into the store: 0 if all is published. */
+static int run(void)
+{
+	struct store_spec *spec = NULL;
+	struct sink *dst = NULL;
+	char *text;
+	int rc;
+
+	text = store_text();
+	ck_assert_msg(store_spec_parse(text, &spec, &err) == 0, "%s", err.text);
+	opts.spec = spec;
+	ck_assert_msg(writers_open(&opts, &dst, &err) == 0, "%s", err.text);
+	rc = script_play(&s, dst, 0, NULL, &err);
+	code = writers_exit_code(dst);
+	sink_close(dst);
+	store_spec_free(spec);
+	free(text);
+	ck_assert_uint_eq(script_open_bodies(), 0);
+	return rc < 0 || code != MBX_OK ? -1 : 0;
+}
+
+static void must_run(void)
+{
+	ck_assert_msg(run() == 0, "code %d: %s", code, err.text);
+}
+
+/* The content of a file below the Maildir. */
+static const char *file_text(const char *rel)
+{
+	static struct buf text;
+	char *path = fs_path("%s/Maildir/%s", top, rel);
+
+	fs_read(path, &text);
+	free(path);
+	return buf_str(&text);
+}
+
+static void file_stat(const char *rel, struct stat *st)
+{
+	char *path = fs_path("%s/Maildir/%s", top, rel);
+
+	ck_assert_msg(lstat(path, st) == 0, "%s: %s", rel, strerror(errno));
+	free(path);
+}
+
+static const char *const two_keywords[] = { "$Forwarded", "Work" };
+
+/* A user with a bit of everything. */
+static void sample(void)
+{
+	struct rec_box *box;
+	struct rec_msg *msg;
+	static const struct acl_entry acl[] = { { "user=bob", "lr" } };
+	static const struct box_metadata meta[] = { { "/private/comment",
+		                                      (const unsigned char *)"mine", 4 } };
+
+	script_user(&s, "joe");
+	script_item(&s, ACCOUNT_SUBSCRIPTION, "INBOX", NULL);
+	script_item(&s, ACCOUNT_SUBSCRIPTION, "Sent", NULL);
+	script_item(&s, ACCOUNT_METADATA, "/shared/admin", "x");
+	script_item(&s, ACCOUNT_SIEVE, "main", "keep;\r\n");
+	script_item(&s, ACCOUNT_SIEVE_ACTIVE, "main", NULL);
+	box = script_box(&s, "INBOX");
+	box->has_guid = true;
+	memset(box->guid, 0xab, sizeof(box->guid));
+	box->acl = acl;
+	box->acl_count = 1;
+	msg = script_msg(&s, 3, "Subject: a\n\nx\r\n");
+	msg->guid = "100.M1P2.host,S=15,W=17";
+	msg->flags = MSG_SEEN | MSG_FLAGGED;
+	msg->keywords = two_keywords;
+	msg->keyword_count = 2;
+	msg->uidl = "0000000300001234";
+	msg->uidl_order = 7;
+	msg = script_msg(&s, 9, "b\n");
+	msg->guid = "0123456789abcdef0123456789abcdef";
+	msg = script_msg(&s, 10, "c\n");
+	msg->name = "old name";
+	msg->guid = "other";
+	msg->share = 1;
+	box = script_box(&s, "Sent");
+	box->uidvalidity = 99;
+	box->uidnext = 50;
+	box->metadata = meta;
+	box->metadata_count = 1;
+	msg = script_same(&s, 1, 1);
+	msg->internaldate = 1000000002;
+	msg->name = "old name";
+	msg = script_stream(&s, 2, "line\nline\r\n", false);
+	msg->guid = "7.M1P1.h,S=11,W=12";
+	(void)script_stream(&s, 4, "torn", true);
+	script_box(&s, "Sent/2001");
+}
+
+START_TEST(tree)
+{
+	struct stat st, other;
+
+	sample();
+	must_run();
+	ck_assert_str_eq(
+	    file_text("dovecot-uidlist"),
+	    "3 V1234 N11 Gabababababababababababababababab\n"
+	    "3 P0000000300001234 O7 :100.M1P2.host,S=15,W=17\n"
+	    "9 G0123456789abcdef0123456789abcdef :1000000001.M9P3894737745.mbx,S=2,W=3\n"
+	    "10 Gother S2 W3 :old name\n");
+	ck_assert_str_eq(file_text("dovecot-keywords"), "0 $Forwarded\n1 Work\n");
+	ck_assert_str_eq(file_text("cur/100.M1P2.host,S=15,W=17:2,FSab"), "Subject: a\n\nx\r\n");
+	ck_assert_str_eq(file_text("subscriptions"), "V\t2\n\nINBOX\nSent\n");
+	ck_assert_str_eq(file_text("dovecot-acl"), "user=bob lr\n");
+	ck_assert_str_eq(file_text("dovecot-uidvalidity"), "000004d2");
+	file_stat("dovecot-uidvalidity.000004d2", &st);
+	file_stat("new", &st);
+	file_stat("tmp", &st);
+	ck_assert_uint_eq(st.st_mode & 07777, 0700);
+	file_stat("cur/100.M1P2.host,S=15,W=17:2,FSab", &st);
+	ck_assert_int_eq(st.st_mtime, 1000000000);
+	ck_assert_uint_eq(st.st_mode & 07777, 0600);
+	file_stat("cur/old name:2,", &st);
+	file_stat(".Sent/cur/old name:2,", &other);
+	ck_assert_uint_eq(st.st_ino, other.st_ino);
+	ck_assert_ptr_nonnull(strstr(file_text(".Sent/dovecot-uidlist"), "3 V99 N50 G"));
+	ck_assert_ptr_nonnull(strstr(file_text(".Sent/dovecot-uidlist"),
+	                             "\n1 S2 W3 :old name\n2 :7.M1P1.h,S=11,W=12\n"));
+	ck_assert_ptr_null(strstr(file_text(".Sent/dovecot-uidlist"), "\n4 "));
+	ck_assert_str_eq(file_text(".Sent/maildirfolder"), "");
+	file_stat(".Sent.2001/cur", &st);
+	ck_assert_ptr_nonnull(strstr(file_text("../dovecot-attributes"), "/comment\nmine\n"));
+	ck_assert_ptr_nonnull(strstr(file_text("../dovecot-attributes"),
+	                             "shared/abababababababababababababababab/vendor/"
+	                             "vendor.dovecot/pvt/server/admin\nx\n"));
+	ck_assert_str_eq(file_text("../sieve/main.sieve"), "keep;\r\n");
+	file_stat("../.dovecot.sieve", &st);
+	ck_assert(S_ISLNK(st.st_mode));
+	ck_assert_uint_eq(fs_count(top, ".mbx"), 0);
+}
+END_TEST
+
+static const struct {
+	const char *store;
+	const char *has[6]; /* paths below top */
+} layouts[] = {
+	{ "maildir:%s/joe",
+	  { "joe/cur", "joe/.Sent.2001/cur", "joe/sieve/main.sieve", "joe/dovecot-attributes",
+	    "joe/.dovecot.sieve" } },
+	{ "maildir:%s/Maildir:LAYOUT=fs",
+	  { "Maildir/cur", "Maildir/Sent/2001/cur", "Maildir/Sent/dovecot-uidlist",
+	    "sieve/main.sieve" } },
+	{ "maildir:%s/Maildir:CONTROL=%s/c/joe",
+	  { "c/joe/.INBOX/dovecot-uidlist", "c/joe/.INBOX/dovecot-keywords",
+	    "c/joe/.Sent.2001/dovecot-uidlist", "c/joe/subscriptions", "c/joe/dovecot-uidvalidity",
+	    "Maildir/dovecot-acl" } },
+	{ "maildir:%s/Maildir:CONTROL=%s/Maildir/control:LAYOUT=fs",
+	  { "Maildir/control/INBOX/dovecot-uidlist",
+	    "Maildir/control/Sent/2001/dovecot-uidlist" } },
+	{ "maildir:%s/Maildir:INBOX=%s/in/joe",
+	  { "in/joe/cur", "in/joe/dovecot-uidlist", "Maildir/.Sent/cur",
+	    "Maildir/subscriptions" } },
+	{ "maildir:%s/Maildir:DIRNAME=mb",
+	  { "Maildir/.INBOX/mb/cur", "Maildir/.INBOX/mb/dovecot-uidlist",
+	    "Maildir/.Sent/mb/cur" } },
+	{ "maildir:%s/Maildir:SUBSCRIPTIONS=subs:ATTRIBUTES=%s/a/b:SIEVE=%s/s:ACTIVE=%s/act/x",
+	  { "Maildir/subs", "a/b", "s/main.sieve", "act/x" } },
+};
+
+START_TEST(places)
+{
+	struct buf before, after;
+
+	buf_init(&before);
+	buf_init(&after);
+	store = layouts[_i].store;
+	sample();
+	must_run();
+	for (size_t i = 0; i < ARRAY_SIZE(layouts[_i].has) && layouts[_i].has[i] != NULL; i++) {
+		char *path = fs_path("%s/%s", top, layouts[_i].has[i]);
+
+		ck_assert_msg(fs_exists(path), "%s", path);
+		free(path);
+	}
+	/* Again: refused, and nothing changes; replaced, it is the same and the old is kept. */
+	fs_dump(top, 1, &before);
+	ck_assert_int_eq(run(), -1);
+	ck_assert_int_eq(code, MBX_CANTCREAT);
+	fs_dump(top, 1, &after);
+	ck_assert_str_eq(buf_str(&before), buf_str(&after));
+	opts.on_exist = EXIST_REPLACE;
+	must_run();
+	fs_dump(top, 1, &after);
+	ck_assert_ptr_nonnull(strstr(buf_str(&after), ".mbx-old."));
+	ck_assert_ptr_null(strstr(buf_str(&after), ".mbx-stage."));
+	buf_release(&before);
+	buf_release(&after);
+}
+END_TEST
+
+/* Names that the layouts cannot hold, or that try to get out. */
+START_TEST(hostile_names)
+{
+	static const char *const paths[] = {
+		"%2E%2E",       "a.b",          "~root",  "%01",     "%2Fetc",
+		"..a",          ".hidden",      "cur",    "new/tmp", "dovecot-uidlist",
+		"a_b~9b37fe2a", "x/%2E%2E%2Fy", "%FF%FE", "R&D",     "Entw\xc3\xbcrfe",
+	};
+	struct buf after;
+
+	buf_init(&after);
+	store = _i == 0   ? "maildir:%s/Maildir"
+	        : _i == 1 ? "maildir:%s/Maildir:LAYOUT=fs"
+	        : _i == 2 ? "maildir:%s/Maildir:UTF-8"
+	                  : "courier:%s/Maildir";
+	script_user(&s, "joe");
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		if (strncmp(paths[i], "%2E", 3) == 0)
+			continue; /* not a valid encoded path: sources never give it */
+		script_box(&s, paths[i]);
+		(void)script_msg(&s, 1, "m\n");
+	}
+	must_run();
+	fs_dump(top, 0, &after);
+	for (const char *at = buf_str(&after); *at != '\0'; at = strchr(at, '\n') + 1)
+		ck_assert_ptr_nonnull(strstr(at, " Maildir"));
+	ck_assert_uint_eq(fs_count(top, ""), 3);
+	buf_release(&after);
+}
+END_TEST
+
+static const struct {
+	const char *name, *guid;
+	uint32_t flags;
+	const char *want; /* base name, NULL: a made one */
+} names[] = {
+	{ NULL, "1.M2P3.h,S=2,W=3", 0, "1.M2P3.h,S=2,W=3" },
+	{ NULL, "1.M2P3.h", 0, "1.M2P3.h" },
+	{ "1.h", "G", 0, "1.h" },
+	{ NULL, NULL, 0, NULL },
+	{ NULL, "1.h,S=3", 0, NULL },
+	{ NULL, "1.h,S=2,W=2", 0, NULL },
+	{ NULL, "a/b", 0, NULL },
+	{ NULL, "../../x", 0, NULL },
+	{ NULL, ".dot", 0, NULL },
+	{ NULL, "a:b", 0, NULL },
+	{ NULL, "a\nb", 0, NULL },
+	{ NULL, "", 0, NULL },
+	{ NULL, "0123456789abcdef0123456789abcdef", 0, NULL },
+};
+
+START_TEST(base_names)
+{
+	struct rec_msg *msg;
+	char long_name[300];
+	char *file;
+
+	memset(long_name, 'x', sizeof(long_name));
+	long_name[250] = '\0';
+	script_user(&s, "joe");
+	script_box(&s, "INBOX");
+	msg = script_msg(&s, 5, "b\n");
+	msg->name = names[_i].name;
+	msg->guid = names[_i].guid;
+	/* The same name again must not be used again, nor one that is too long. */
+	msg = script_msg(&s, 6, "b\n");
+	msg->name = names[_i].name;
+	msg->guid = names[_i].guid;
+	msg->flags = MSG_SEEN;
+	msg = script_msg(&s, 7, "b\n");
+	msg->guid = long_name;
+	must_run();
+	file = fs_path("%s:2,", names[_i].want == NULL ? "1000000000.M5P3894737745.mbx,S=2,W=3"
+	                                               : names[_i].want);
+	{
+		char *path = fs_path("cur/%s", file);
+		struct stat st;
+
+		file_stat(path, &st);
+		free(path);
+	}
+	free(file);
+	{
+		struct stat st;
+
+		file_stat("cur/1000000001.M6P3894737745.mbx,S=2,W=3:2,S", &st);
+		file_stat("cur/1000000002.M7P3894737745.mbx,S=2,W=3:2,", &st);
+	}
+	/* What names the message elsewhere stays what it was. */
+	if (names[_i].guid != NULL && names[_i].want == NULL && names[_i].guid[0] != '\0' &&
+	    strchr(names[_i].guid, '\n') == NULL) {
+		char *row = fs_path("\n5 G%s :1000000000", names[_i].guid);
+
+		ck_assert_msg(strstr(file_text("dovecot-uidlist"), row) != NULL, "%s in %s", row,
+		              file_text("dovecot-uidlist"));
+		free(row);
+	}
+}
+END_TEST
+
+/* What a fresh account has, and what must never be touched. */
+static const struct {
+	const char *file; /* below Maildir */
+	enum mbx_exit refuse, merge;
+} existing[] = {
+	{ "cur/", MBX_OK, MBX_OK },
+	{ "dovecot-uidlist", MBX_OK, MBX_OK },
+	{ "dovecot.index.log", MBX_OK, MBX_OK },
+	{ ".Sent/maildirfolder", MBX_OK, MBX_OK },
+	{ ".Sent/new/", MBX_OK, MBX_OK },
+	{ ".Other/cur/", MBX_OK, MBX_OK },
+	{ "cur/1.a.b:2,S", MBX_CANTCREAT, MBX_CANTCREAT },
+	{ "new/1.a.b", MBX_CANTCREAT, MBX_CANTCREAT },
+	{ "tmp/1.a.b", MBX_CANTCREAT, MBX_CANTCREAT },
+	{ ".Sent/new/1.a.b", MBX_CANTCREAT, MBX_CANTCREAT },
+	{ ".Other/cur/1.a.b", MBX_CANTCREAT, MBX_OK },
+	{ "notes.txt", MBX_CANTCREAT, MBX_OK },
+	{ ".Sent/thing/file", MBX_CANTCREAT, MBX_OK },
+};
+
+START_TEST(what_exists)
+{
+	const char *file = existing[_i / 2].file;
+	bool merge = _i & 1;
+	enum mbx_exit want = merge ? existing[_i / 2].merge : existing[_i / 2].refuse;
+	char *path = fs_path("%s/Maildir/%s", top, file);
+	struct buf before, after;
+
+	buf_init(&before);
+	buf_init(&after);
+	if (path[strlen(path) - 1] == '/') {
+		path[strlen(path) - 1] = '\0';
+		fs_mkdir(path);
+	} else {
+		fs_write(path, "old");
+	}
+	opts.on_exist = merge ? EXIST_MERGE : EXIST_REFUSE;
+	sample();
+	fs_dump(top, 1, &before);
+	(void)run();
+	ck_assert_msg(code == want, "%s: %d %s", file, code, err.text);
+	fs_dump(top, 1, &after);
+	if (want != MBX_OK) {
+		ck_assert_str_eq(buf_str(&before), buf_str(&after));
+	} else {
+		ck_assert_ptr_null(strstr(buf_str(&after), ".mbx-"));
+		ck_assert_ptr_nonnull(strstr(file_text("dovecot-uidlist"), "3 V1234 N11 "));
+		ck_assert_ptr_nonnull(strstr(buf_str(&after), " Maildir/.Sent/cur/old name:2, "));
+		/* Merging leaves what is none of its business. */
+		if (merge &&
+		    (strstr(file, "Other") || strstr(file, "txt") || strstr(file, "thing")))
+			ck_assert(fs_exists(path));
+	}
+	free(path);
+	buf_release(&before);
+	buf_release(&after);
+}
+END_TEST
+
+/* Two halves of an account, merged, in both layouts. */
+START_TEST(merged)
+{
+	struct buf text;
+
+	buf_init(&text);
+	store = _i == 0   ? "maildir:%s/Maildir"
+	        : _i == 1 ? "maildir:%s/Maildir:LAYOUT=fs"
+	                  : "maildir:%s/Maildir:CONTROL=%s/control";
+	opts.on_exist = EXIST_MERGE;
+	script_user(&s, "joe");
+	script_item(&s, ACCOUNT_SUBSCRIPTION, "A", NULL);
+	script_box(&s, "INBOX");
+	script_box(&s, "A/B")->uidvalidity = 77;
+	(void)script_msg(&s, 1, "first\n");
+	must_run();
+	script_release(&s);
+	script_init(&s);
+	script_user(&s, "joe");
+	script_item(&s, ACCOUNT_SUBSCRIPTION, "C", NULL);
+	script_box(&s, "INBOX");
+	(void)script_msg(&s, 1, "second\n");
+	script_box(&s, "A");
+	(void)script_msg(&s, 1, "third\n");
+	script_box(&s, "C/D/E");
+	(void)script_msg(&s, 1, "fourth\n");
+	must_run();
+	fs_dump(top, 0, &text);
+	ck_assert_uint_eq(fs_count(top, ".mbx"), 0);
+	if (_i == 1) {
+		ck_assert_ptr_nonnull(strstr(buf_str(&text), " Maildir/A/B/cur/1000000000.M1"));
+		ck_assert_ptr_nonnull(strstr(buf_str(&text), " Maildir/A/cur/1000000001.M1"));
+		ck_assert_ptr_nonnull(strstr(buf_str(&text), " Maildir/C/D/E/dovecot-uidlist "));
+	} else {
+		ck_assert_ptr_nonnull(strstr(buf_str(&text), " Maildir/.A.B/cur/1000000000.M1"));
+		ck_assert_ptr_nonnull(strstr(buf_str(&text), " Maildir/.A/cur/1000000001.M1"));
+	}
+	if (_i == 2)
+		ck_assert_ptr_nonnull(strstr(buf_str(&text), " control/.A/dovecot-uidlist "));
+	ck_assert_str_eq(file_text(_i == 2 ? "../control/subscriptions" : "subscriptions"),
+	                 "V\t2\n\nA\nC\n");
+	/* A third time there is mail everywhere. */
+	ck_assert_int_eq(run(), -1);
+	ck_assert_int_eq(code, MBX_CANTCREAT);
+	buf_release(&text);
+}
+END_TEST
+
+static unsigned fault_at, fault_calls;
+static int fault_errno;
+
+static int nth_fails(const char *call)
+{
+	(void)call;
+	if (__atomic_add_fetch(&fault_calls, 1, __ATOMIC_SEQ_CST) != fault_at)
+		return 0;
+	if (fault_errno == 0)
+		_exit(3);
+	return fault_errno;
+}
+
+/* Each call fails once: the user fails, the destination is as it was, nothing leaks. */
+START_TEST(every_failure)
+{
+	struct buf before, after;
+	unsigned files = 0, failures = 0;
+	bool merge = _i == 1;
+
+	buf_init(&before);
+	buf_init(&after);
+	opts.fsync = FSYNC_BATCH;
+	opts.on_exist = merge ? EXIST_MERGE : EXIST_REFUSE;
+	sample();
+	fault_errno = ENOSPC;
+	for (fault_at = 1;; fault_at++) {
+		char *path = fs_path("%s/Maildir/new", top);
+		int rc;
+
+		fs_remove(top);
+		fs_mkdir(top);
+		if (merge)
+			fs_mkdir(path);
+		free(path);
+		fs_dump(top, 1, &before);
+		files = fs_open_files();
+		fault_calls = 0;
+		sys_fault = nth_fails;
+		rc = run();
+		sys_fault = NULL;
+		ck_assert_uint_eq(fs_open_files(), files);
+		if (rc == 0) {
+			if (fault_calls < fault_at)
+				break;
+			continue; /* cleaning up after the commit */
+		}
+		ck_assert_int_eq(code, MBX_CANTCREAT);
+		failures++;
+		fs_dump(top, 1, &after);
+		ck_assert_msg(strcmp(buf_str(&before), buf_str(&after)) == 0,
+		              "call %u (%s): became\n%s", fault_at, err.text, buf_str(&after));
+	}
+	ck_assert_uint_gt(failures, 60);
+	buf_release(&before);
+	buf_release(&after);
+}
+END_TEST
+
+/* The process dies at each call: a second run ends where an undisturbed one does, or finds that
+ * the first had got there; a third changes nothing. */
+START_TEST(every_crash)
+{
+	struct buf want, after;
+	bool merge = _i == 1;
+
+	buf_init(&want);
+	buf_init(&after);
+	opts.jobs = 1;
+	opts.on_exist = merge ? EXIST_MERGE : EXIST_REFUSE;
+	sample();
+	fault_errno = 0;
+	for (fault_at = 0;; fault_at++) {
+		char *path = fs_path("%s/Maildir/new", top);
+		int status;
+		pid_t pid;
+
+		fs_remove(top);
+		fs_mkdir(top);
+		if (merge)
+			fs_mkdir(path);
+		free(path);
+		if (fault_at == 0) {
+			must_run();
+			fs_dump(top, 2, &want);
+			continue;
+		}
+		pid = fork();
+		ck_assert_int_ge(pid, 0);
+		if (pid == 0) {
+			fault_calls = 0;
+			sys_fault = nth_fails;
+			(void)run();
+			_exit(0);
+		}
+		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+		for (int again = 0; again < 2; again++) {
+			if (run() < 0)
+				ck_assert_int_eq(code, MBX_CANTCREAT);
+			fs_dump(top, 2, &after);
+			ck_assert_msg(strcmp(buf_str(&want), buf_str(&after)) == 0,
+			              "call %u:\n%s--- instead of\n%s", fault_at, buf_str(&after),
+			              buf_str(&want));
+		}
+		if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+			break;
+	}
+	ck_assert_uint_gt(fault_at, 60);
+	buf_release(&want);
+	buf_release(&after);
+}
+END_TEST
+
+/* More messages than a batch and a side file's piece hold, by any number of threads. */
+START_TEST(many_messages)
+{
+	struct buf first, again;
+
+	buf_init(&first);
+	buf_init(&again);
+	script_user(&s, "joe");
+	script_box(&s, "INBOX");
+	for (uint32_t uid = 1; uid <= 3000; uid++) {
+		struct rec_msg *msg = script_msg(&s, uid, "one\n");
+
+		msg->guid = arena_strdup(&s.arena, "");
+		if (uid % 7 == 0)
+			msg->share = uid;
+	}
+	script_box(&s, "Sent")->uidnext = 1;
+	for (uint32_t uid = 1; uid <= 400; uid++)
+		(void)script_same(&s, uid, 7 * uid);
+	for (opts.jobs = 1; opts.jobs < 5; opts.jobs++) {
+		fs_remove(top);
+		fs_mkdir(top);
+		must_run();
+		fs_dump(top, 2, opts.jobs == 1 ? &first : &again);
+		if (opts.jobs > 1)
+			ck_assert_str_eq(buf_str(&first), buf_str(&again));
+	}
+	buf_release(&first);
+	buf_release(&again);
+}
+END_TEST
+
+/* A list that is written in pieces, with a header that comes to be longer than was thought. */
+START_TEST(long_list)
+{
+	char *guid = arena_alloc(&s.arena, 200);
+	struct uidlist list;
+	struct uidlist_entry e;
+	uint32_t uid = 0;
+	struct buf text;
+	char *path;
+
+	memset(guid, 'g', 199);
+	guid[199] = '\0';
+	script_user(&s, "joe");
+	script_box(&s, "INBOX");
+	for (uid = 1; uid <= 3500; uid++)
+		script_msg(&s, uid, "")->uidl = guid;
+	for (size_t i = 0; i < s.count; i++) {
+		if (s.recs[i]->kind == REC_BOX)
+			s.recs[i]->box.uidnext = _i == 0 ? 0 : _i == 1 ? 1000 : 3501;
+	}
+	must_run();
+	buf_init(&text);
+	path = fs_path("%s/Maildir/dovecot-uidlist", top);
+	fs_read(path, &text);
+	ck_assert_uint_gt(text.len, 2 * 256 * 1024);
+	ck_assert_int_eq(uidlist_open(&list, UIDLIST_DOVECOT, buf_str(&text), text.len, ':', &err),
+	                 0);
+	ck_assert_uint_eq(list.header.next_uid, 3501);
+	for (uid = 0; uidlist_next(&list, &e, &err) == 1;)
+		ck_assert_uint_eq(e.uid, ++uid);
+	ck_assert_uint_eq(uid, 3500);
+	ck_assert_uint_eq(list.notes, 0);
+	free(path);
+	buf_release(&text);
+}
+END_TEST
+
+START_TEST(dates)
+{
+	static const int64_t when[] = { 0, 1, -1, -86400 * 365 * 10ll, 2145916800, 1ll << 33 };
+	char *path;
+	struct stat st;
+	struct buf text;
+
+	buf_init(&text);
+	script_user(&s, "joe");
+	script_box(&s, "INBOX");
+	script_msg(&s, 1, "x\n")->internaldate = when[_i];
+	must_run();
+	fs_dump(top, 1, &text);
+	path = fs_path("%s/Maildir/cur/%lld.M1P3894737745.mbx,S=2,W=3:2,", top,
+	               when[_i] < 0 ? 0 : (long long)when[_i]);
+	ck_assert_msg(stat(path, &st) == 0, "%s", buf_str(&text));
+	ck_assert_int_eq(st.st_mtime, when[_i]);
+	free(path);
+	buf_release(&text);
+}
+END_TEST
+
+START_TEST(group_bits_stay)
+{
+	char *path = fs_path("%s/Maildir", top);
+	struct stat st;
+
+	fs_mkdir(path);
+	ck_assert_int_eq(chmod(path, 0770), 0);
+	sample();
+	must_run();
+	file_stat(".", &st);
+	ck_assert_uint_eq(st.st_mode & 07777, 0770);
+	file_stat(".Sent/cur", &st);
+	ck_assert_uint_eq(st.st_mode & 07777, 0770);
+	file_stat("dovecot-uidlist", &st);
+	ck_assert_uint_eq(st.st_mode & 07777, 0660);
+	free(path);
+}
+END_TEST
+
+Suite *write_maildir_suite(void)
+{
+	Suite *suite = suite_create("write_maildir");
+	TCase *tc = tcase_create("write_maildir");
+
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, tree);
+	tcase_add_loop_test(tc, places, 0, ARRAY_SIZE(layouts));
+	tcase_add_loop_test(tc, hostile_names, 0, 4);
+	tcase_add_loop_test(tc, base_names, 0, ARRAY_SIZE(names));
+	tcase_add_loop_test(tc, what_exists, 0, 2 * ARRAY_SIZE(existing));
+	tcase_add_loop_test(tc, merged, 0, 3);
+	tcase_add_loop_test(tc, every_failure, 0, 2);
+	tcase_add_loop_test(tc, every_crash, 0, 2);
+	tcase_add_test(tc, many_messages);
+	tcase_add_loop_test(tc, long_list, 0, 3);
+	tcase_add_loop_test(tc, dates, 0, 6);
+	tcase_add_test(tc, group_bits_stay);
+	suite_add_tcase(suite, tc);
+	return suite;
+}
