@@ -1,0 +1,187 @@
+#include "format/archive/archive.h"
+#include "format/archive/meta.h"
+#include "format/archive/seal.h"
+#include "format/archive/tar.h"
+#include "format/base/xio.h"
+#include "format/digest.h"
+#include "tests/fuzz/fuzz.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <zstd.h>
+
+/*
+ * The whole reader. First byte 0: the rest is a file. Else the rest is what stands below
+ * the seals, so that the fuzzer gets past the digests: frames of a kind byte, a 3-byte length
+ * (little-endian) and the raw bytes; the first is F0's. They are compressed and sealed here, and
+ * the sums of tar headers are set right.
+ */
+#define FRAMES_MAX 32
+
+static ZSTD_CCtx *zstd;
+
+struct making {
+	struct buf out;
+	unsigned char chain[SHA256_BYTES];
+	struct seek_entry seek[2 * FRAMES_MAX + 1];
+	size_t seeks;
+	uint64_t seq;
+};
+
+static void fix_headers(unsigned char *raw, size_t len)
+{
+	for (size_t at = 0; at + TAR_BLOCK <= len; at += TAR_BLOCK) {
+		unsigned char *header = raw + at;
+		unsigned sum = 0;
+
+		if (memcmp(header + 257, "ustar", 5) != 0)
+			continue;
+		memset(header + 148, ' ', 8);
+		for (unsigned i = 0; i < TAR_BLOCK; i++)
+			sum += header[i];
+		(void)snprintf((char *)header + 148, 8, "%06o", sum);
+	}
+}
+
+static void compress(const unsigned char *raw, size_t len, struct buf *frame)
+{
+	size_t bound = ZSTD_compressBound(len);
+
+	buf_reserve(frame, bound);
+	ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, 1);
+	ZSTD_CCtx_setParameter(zstd, ZSTD_c_checksumFlag, 1);
+	frame->len = ZSTD_compress2(zstd, frame->data, bound, raw, len);
+	FUZZ_CHECK(!ZSTD_isError(frame->len));
+}
+
+static void add_frame(struct making *m, unsigned kind, const unsigned char *raw, size_t len)
+{
+	struct seal seal = { .major = 1, .kind = kind, .raw_len = len };
+	unsigned char bytes[SEAL_FRAME_BYTES];
+	struct buf frame = { 0 };
+
+	compress(raw, len, &frame);
+	if (m->seq++ == 0) {
+		sha256_once(frame.data, frame.len, m->chain);
+	} else {
+		seal.seq = m->seq - 1;
+		seal.frame_len = frame.len;
+		memcpy(seal.prev, m->chain, sizeof(seal.prev));
+		sha256_once(frame.data, frame.len, seal.digest);
+		seal_encode(&seal, bytes);
+		seal_chain(bytes, m->chain);
+		buf_put(&m->out, bytes, sizeof(bytes));
+		m->seek[m->seeks++] = (struct seek_entry){ SEAL_FRAME_BYTES, 0 };
+	}
+	m->seek[m->seeks++] = (struct seek_entry){ (uint32_t)frame.len, (uint32_t)len };
+	buf_put(&m->out, frame.data, frame.len);
+	buf_release(&frame);
+}
+
+static void make_archive(struct making *m, const uint8_t *data, size_t size)
+{
+	for (unsigned n = 0; n < FRAMES_MAX && size > 4; n++) {
+		unsigned kind = data[0] % 3;
+		size_t len = data[1] | (size_t)data[2] << 8 | (size_t)data[3] << 16;
+		unsigned char *raw;
+
+		data += 4;
+		size -= 4;
+		if (len > size)
+			len = size;
+		if (len == 0)
+			break;
+		raw = malloc(len);
+		memcpy(raw, data, len);
+		fix_headers(raw, len);
+		add_frame(m, kind, raw, len);
+		free(raw);
+		data += len;
+		size -= len;
+	}
+	if (m->seeks > 0)
+		seek_table_put(&m->out, m->seek, m->seeks);
+}
+
+/* Reads a body whole, in part or not at all. */
+static void use_body(struct body *body, uint64_t uid)
+{
+	unsigned char piece[1000];
+	struct body_info info;
+	struct mbx_err err;
+
+	if (body != NULL && uid % 3 != 0 && body_open(body, &info, &err) == 0) {
+		while (body_read(body, piece, sizeof(piece), &err) > 0 && uid % 3 == 1)
+			;
+	}
+	body_close(body);
+}
+
+static int read_archive(int fd)
+{
+	const struct archive_read_opts opts = { .fd = fd, .jobs = 1, .max_bytes = 1u << 30 };
+	struct source *src;
+	struct record rec;
+	struct mbx_err err;
+	bool ended = false;
+	int rc;
+
+	FUZZ_CHECK(archive_source_open(&opts, &src, &err) == 0);
+	while ((rc = source_next(src, &rec, &err)) > 0) {
+		FUZZ_CHECK(!ended);
+		ended = rec.kind == REC_END;
+		if (rec.kind == REC_MSG)
+			use_body(rec.msg.body, rec.msg.uid);
+	}
+	FUZZ_CHECK(rc < 0 || ended);
+	FUZZ_CHECK(rc == 0 || (err.scope == ERR_FATAL &&
+	                       (err.code == MBX_DAMAGED || err.code == MBX_UNAVAIL)));
+	source_close(src);
+	return rc;
+}
+
+static int list_box(void *ctx, const char *user, const char *path, uint64_t messages,
+                    uint64_t bytes)
+{
+	(void)messages;
+	(void)bytes;
+	*(size_t *)ctx += strlen(user) + strlen(path);
+	return 0;
+}
+
+static int list_user(void *ctx, const struct rec_user *user, const struct rec_user_end *end)
+{
+	*(size_t *)ctx += strlen(user->name) + (size_t)end->boxes;
+	return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	size_t seen = 0;
+	const struct archive_list_ops ops = { list_box, list_user, &seen };
+	struct archive_summary summary;
+	struct making m = { 0 };
+	struct mbx_err err;
+	int fd, read_rc;
+
+	if (size == 0)
+		return 0;
+	if (zstd == NULL)
+		zstd = ZSTD_createCCtx();
+	if (data[0] == 0)
+		buf_put(&m.out, data + 1, size - 1);
+	else
+		make_archive(&m, data + 1, size - 1);
+	fd = memfd_create("fuzz", MFD_CLOEXEC);
+	FUZZ_CHECK(fd >= 0 && write_all(fd, m.out.data, m.out.len) == 0);
+	(void)lseek(fd, 0, SEEK_SET);
+	read_rc = read_archive(fd);
+	/* What is right is listed. */
+	FUZZ_CHECK(archive_list(fd, &ops, &summary, &err) == 0 || read_rc < 0);
+	close_quietly(fd);
+	buf_release(&m.out);
+	return 0;
+}
