@@ -5,6 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The functions themselves, not the macros that tell their value. */
+#undef mbx_fail
+#undef mbx_fail_code
+#undef mbx_context
+
 /* Copies src to dst, control bytes as \xHH, cutting at the end of dst. */
 static void escape_into(char *dst, size_t cap, const char *src)
 {

@@ -59,4 +59,15 @@ int mbx_fail_code(struct mbx_err *err, enum mbx_scope scope, enum mbx_exit code,
 /* Puts "<formatted>: " in front of the text that is there. Always returns -1. */
 int mbx_context(struct mbx_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* All three return -1; said here so that the compiler, and the static analyser, know it at every
+ * call. */
+static inline int mbx_minus_one(int ignored)
+{
+	(void)ignored;
+	return -1;
+}
+#define mbx_fail(...)      mbx_minus_one(mbx_fail(__VA_ARGS__))
+#define mbx_fail_code(...) mbx_minus_one(mbx_fail_code(__VA_ARGS__))
+#define mbx_context(...)   mbx_minus_one(mbx_context(__VA_ARGS__))
+
 #endif
