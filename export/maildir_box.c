@@ -307,6 +307,16 @@ static int open_spot(const struct maildir_box *box, const struct spot *spot, str
 	return fd;
 }
 
+/* A file that is there cannot be opened; always -1. What this process ran out of is no fault of the
+ * message. */
+static int refused(const struct maildir_box *box, const struct spot *spot, struct mbx_err *err)
+{
+	bool ours = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
+
+	return mbx_fail(err, ours ? ERR_FATAL : ERR_MSG, errno, "%s/%s/%s", box->dir.path,
+	                spot->place == PLACE_NEW ? "new" : "cur", spot->name);
+}
+
 int maildir_box_open_file(struct maildir_box *box, size_t msg, int *fd_r, struct mbx_err *err)
 {
 	const struct maildir_msg *m = &box->list.msgs[msg];
@@ -322,10 +332,8 @@ int maildir_box_open_file(struct maildir_box *box, size_t msg, int *fd_r, struct
 			err->scope = ERR_MSG;
 			return -1;
 		}
-		if (errno != ENOENT) {
-			return mbx_fail(err, ERR_MSG, errno, "%s/%s/%s", box->dir.path,
-			                spot.place == PLACE_NEW ? "new" : "cur", spot.name);
-		}
+		if (errno != ENOENT && errno != ESTALE)
+			return refused(box, &spot, err);
 		ret = find_again(box, msg, &spot, err);
 	}
 	if (ret < 0) {

@@ -198,8 +198,9 @@ static void visit_fs(struct walk *w, const struct tree *t, const char *name, siz
 		take_fs(w, &sub, mail);
 		walk_fs(w, &sub, depth + 1, &below);
 	}
-	/* No mail in or below a directory that begins with '.': it was never a folder. */
-	if (name[0] == '.' && !mail && !below)
+	/* No mail in or below a directory that begins with '.': it was never a folder. Nor are the
+	 * Sieve scripts of a user whose home is the Maildir. */
+	if ((name[0] == '.' || (depth == 1 && strcmp(name, "sieve") == 0)) && !mail && !below)
 		w->r->folder_count = at;
 	*found = *found || mail || below;
 	w->rel.len = len;

@@ -116,7 +116,7 @@ static const struct {
 	  "d m/cur\nd m/.INBOX/cur\nd m/.a..b/cur\nd m/.inbox/cur\n", "m", "",
 	  "B INBOX v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 3, 0) },
 	{ "layout fs, parents, directories without mail whose name begins with a dot",
-	  "d m/cur\nd m/A/B/cur\nd m/A/C/new\nd m/Empty\nd m/.ssh/keys\nd m/.hid/x/cur\nd m/A/B/tmp\n",
+	  "d m/cur\nd m/A/B/cur\nd m/A/C/new\nd m/sieve/tmp\nd m/Empty\nd m/.ssh/keys\nd m/.hid/x/cur\nd m/A/B/tmp\n",
 	  "m", ":LAYOUT=fs",
 	  "B INBOX v1 n1 x0 +invented +derived\nE 0 0\nB .hid v0 n0 x0 +noselect\nE 0 0\n"
 	  "B .hid/x v1 n1 x0 +invented +derived\nE 0 0\nB A v0 n0 x0 +noselect\nE 0 0\n"
