@@ -269,8 +269,10 @@ static ssize_t play_read(struct body *b, void *data, size_t len, struct mbx_err 
 		len = (size_t)(p->script.size - p->at);
 	if (p->script.fails && len > p->script.fail_at - p->at)
 		len = (size_t)(p->script.fail_at - p->at);
-	for (size_t i = 0; i < len; i++)
-		out[i] = body_byte(&p->script, p->at + i);
+	if (p->script.text != NULL && len > 0)
+		memcpy(out, p->script.text + p->at, len);
+	for (size_t i = 0; i < len && p->script.text == NULL; i++)
+		out[i] = fake_byte(p->script.seed, p->at + i);
 	p->at += len;
 	return (ssize_t)len;
 }
