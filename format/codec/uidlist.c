@@ -241,6 +241,27 @@ static int parse_line(struct uidlist *u, struct uidlist_entry *e, struct slice l
 	return 1;
 }
 
+/* Finishes an entry that was parsed. False if no message can have such a name. */
+static bool take_name(struct uidlist *u, struct uidlist_entry *e)
+{
+	if (e->uid > u->last_uid)
+		u->last_uid = e->uid;
+	if (e->uid >= u->header.next_uid)
+		u->notes |= UIDLIST_LAGGING;
+	e->base = e->name;
+	if (u->kind == UIDLIST_DOVECOT)
+		e->base.len = slice_find(e->name, u->sep);
+	if (e->base.len == 0) {
+		u->notes |= UIDLIST_BAD_LINE;
+		return false;
+	}
+	if (e->base.len != e->name.len)
+		u->notes |= UIDLIST_INFO;
+	if (e->has_uidl && e->uidl.len == 0)
+		e->uidl = e->base;
+	return true;
+}
+
 int uidlist_next(struct uidlist *u, struct uidlist_entry *e, struct mbx_err *err)
 {
 	struct slice line;
@@ -250,21 +271,10 @@ int uidlist_next(struct uidlist *u, struct uidlist_entry *e, struct mbx_err *err
 		if (!cut_line(u, &line))
 			return 0;
 		ret = parse_line(u, e, line, err);
+		if (ret > 0 && !take_name(u, e))
+			ret = 0;
 	}
-	if (ret < 0)
-		return -1;
-	if (e->uid > u->last_uid)
-		u->last_uid = e->uid;
-	if (e->uid >= u->header.next_uid)
-		u->notes |= UIDLIST_LAGGING;
-	e->base = e->name;
-	if (u->kind == UIDLIST_DOVECOT)
-		e->base.len = slice_find(e->name, u->sep);
-	if (e->base.len != e->name.len)
-		u->notes |= UIDLIST_INFO;
-	if (e->has_uidl && e->uidl.len == 0)
-		e->uidl = e->base;
-	return 1;
+	return ret;
 }
 
 uint32_t uidlist_uidnext(const struct uidlist *u)

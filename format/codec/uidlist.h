@@ -42,7 +42,8 @@ enum uidlist_note {
 	UIDLIST_INFO = 1u << 1,      /* a name with ":2,...": tolerated, base is used */
 	UIDLIST_PARTIAL = 1u << 2,   /* the last line has no LF: Dovecot does not read it */
 	UIDLIST_LAGGING = 1u << 3,   /* header N was not above the last UID (normal in version 3) */
-	UIDLIST_BAD_LINE = 1u << 4,  /* Courier: a line it skips */
+	UIDLIST_BAD_LINE =
+	    1u << 4, /* no message can have this name (not given); Courier: a line it skips */
 	UIDLIST_UNSORTED =
 	    1u << 5, /* Courier: UIDs do not ascend, or repeat: it sorts them itself */
 };

@@ -20,15 +20,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_init(&twice);
 	acl_parse(&list, from, (const char *)data + 1, size - 1);
 	for (size_t i = 1; i < list.count; i++)
-		FUZZ_CHECK(strcmp(list.entries[i - 1].identifier, list.entries[i].identifier) < 0);
+		fuzz_check(strcmp(list.entries[i - 1].identifier, list.entries[i].identifier) < 0);
 	acl_put(&once, to, list.entries, list.count, &loss);
 	acl_parse(&again, to, buf_str(&once), once.len);
-	FUZZ_CHECK(again.bad_lines == 0);
+	fuzz_check(again.bad_lines == 0);
 	acl_put(&twice, to, again.entries, again.count, &second);
-	FUZZ_CHECK(
+	fuzz_check(
 	    slice_eq(slice_of(buf_str(&once), once.len), slice_of(buf_str(&twice), twice.len)) ||
 	    to == ACL_COURIER);
-	FUZZ_CHECK(second.administrators + second.identifiers + second.rights == 0);
+	fuzz_check(second.administrators + second.identifiers + second.rights == 0);
 	acl_release(&list);
 	acl_release(&again);
 	buf_release(&once);

@@ -13,8 +13,8 @@ static void check_key(const struct buf *key)
 	dict_key_entry(&entry, &k);
 	/* An entry with NUL is no entry; others come back. */
 	if (memchr(entry.data, '\0', entry.len) == NULL) {
-		FUZZ_CHECK(dict_key_put(&again, buf_str(&entry), k.guid, k.server));
-		FUZZ_CHECK(slice_eq(slice_of(buf_str(&again), again.len),
+		fuzz_check(dict_key_put(&again, buf_str(&entry), k.guid, k.server));
+		fuzz_check(slice_eq(slice_of(buf_str(&again), again.len),
 		                    slice_of(buf_str(key), key->len)));
 	}
 	buf_release(&entry);
@@ -48,8 +48,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_init(&once);
 	buf_init(&twice);
 	count = rewrite((const char *)data, size, &once);
-	FUZZ_CHECK(rewrite(buf_str(&once), once.len, &twice) == count);
-	FUZZ_CHECK(
+	fuzz_check(rewrite(buf_str(&once), once.len, &twice) == count);
+	fuzz_check(
 	    slice_eq(slice_of(buf_str(&once), once.len), slice_of(buf_str(&twice), twice.len)));
 	buf_release(&once);
 	buf_release(&twice);

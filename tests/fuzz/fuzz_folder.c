@@ -9,8 +9,8 @@ static void check_entries(const struct buf *name)
 	struct slice rest = slice_of(buf_str(name), name->len), part;
 
 	while (slice_cut(&rest, '/', &part))
-		FUZZ_CHECK(part.len > 0 && part.len <= FOLDER_ENTRY_MAX);
-	FUZZ_CHECK(memchr(buf_str(name), '\0', name->len) == NULL);
+		fuzz_check(part.len > 0 && part.len <= FOLDER_ENTRY_MAX);
+	fuzz_check(memchr(buf_str(name), '\0', name->len) == NULL);
 }
 
 /* The way from a path to a name and back. */
@@ -25,10 +25,10 @@ static void check_path(const struct folder_naming *naming, const char *path)
 	exact = folder_from_path(naming, path, &name);
 	check_entries(&name);
 	if (naming->charset != FOLDER_DETECT) {
-		FUZZ_CHECK(folder_to_path(naming, buf_str(&name), name.len, &back) == FOLDER_OK);
-		FUZZ_CHECK((strcmp(buf_str(&back), path) == 0) == exact);
-		FUZZ_CHECK(folder_map_path(naming, path, &map) == exact);
-		FUZZ_CHECK(strcmp(buf_str(&back), buf_str(&map)) == 0);
+		fuzz_check(folder_to_path(naming, buf_str(&name), name.len, &back) == FOLDER_OK);
+		fuzz_check((strcmp(buf_str(&back), path) == 0) == exact);
+		fuzz_check(folder_map_path(naming, path, &map) == exact);
+		fuzz_check(strcmp(buf_str(&back), buf_str(&map)) == 0);
 	}
 	buf_release(&name);
 	buf_release(&back);
@@ -52,9 +52,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	naming.dirname = data[0] & 32 ? "mails" : NULL;
 	buf_init(&path);
 	result = folder_to_path(&naming, (const char *)data + 1, size - 1, &path);
-	FUZZ_CHECK((result == FOLDER_NOT) == (path.len == 0));
+	fuzz_check((result == FOLDER_NOT) == (path.len == 0));
 	if (result != FOLDER_NOT) {
-		FUZZ_CHECK(path_valid(buf_str(&path)));
+		fuzz_check(path_valid(buf_str(&path)));
 		check_path(&naming, buf_str(&path));
 	}
 	buf_release(&path);

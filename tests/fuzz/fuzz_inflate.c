@@ -41,15 +41,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_init(&whole);
 	buf_init(&split);
 	ret = inflate_memory(kind, data, size, &whole, MAX_PLAIN, &err);
-	FUZZ_CHECK(whole.len <= MAX_PLAIN);
+	fuzz_check(whole.len <= MAX_PLAIN);
 	/* In pieces the result is the same. */
 	z = inflate_new(kind, &input, MAX_PLAIN);
 	while ((n = inflate_read(z, chunk, sizeof(chunk), &err)) > 0)
 		buf_put(&split, chunk, (size_t)n);
 	inflate_free(z);
-	FUZZ_CHECK((n < 0) == (ret < 0));
+	fuzz_check((n < 0) == (ret < 0));
 	if (ret == 0)
-		FUZZ_CHECK(whole.len == split.len &&
+		fuzz_check(whole.len == split.len &&
 		           (whole.len == 0 || memcmp(whole.data, split.data, whole.len) == 0));
 	buf_release(&whole);
 	buf_release(&split);

@@ -16,9 +16,9 @@ static void dovecot_file(const char *data, size_t size)
 			dovecot_keywords_put(&out, i, name);
 		free(name);
 	}
-	FUZZ_CHECK(dovecot_keywords_parse(buf_str(&out), out.len, again) == 0);
+	fuzz_check(dovecot_keywords_parse(buf_str(&out), out.len, again) == 0);
 	for (int i = 0; i < DOVECOT_KEYWORDS; i++)
-		FUZZ_CHECK(slice_eq(names[i], again[i]));
+		fuzz_check(slice_eq(names[i], again[i]));
 	buf_release(&out);
 }
 
@@ -43,7 +43,7 @@ static void courier_list(const char *data, size_t size, struct buf *out)
 		size_t count = 0, id;
 
 		while (count < 100 && courier_keywords_id(&k, &ids, &id)) {
-			FUZZ_CHECK(id < k.count);
+			fuzz_check(id < k.count);
 			numbers[count++] = (uint32_t)id;
 		}
 		courier_keywords_put_entry(out, base, numbers, count);
@@ -63,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_init(&twice);
 	courier_list(text, size, &once);
 	courier_list(buf_str(&once), once.len, &twice);
-	FUZZ_CHECK(
+	fuzz_check(
 	    slice_eq(slice_of(buf_str(&once), once.len), slice_of(buf_str(&twice), twice.len)));
 	while (courier_update_next(&rest, &base))
 		;

@@ -15,25 +15,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_init(&back);
 	/* Each name has one form in both. */
 	if (mutf7_to_utf8(&there, text, size)) {
-		FUZZ_CHECK(utf8_valid(buf_str(&there), there.len));
-		FUZZ_CHECK(mutf7_from_utf8(&back, buf_str(&there), there.len));
-		FUZZ_CHECK(back.len == size && memcmp(buf_str(&back), text, size) == 0);
+		fuzz_check(utf8_valid(buf_str(&there), there.len));
+		fuzz_check(mutf7_from_utf8(&back, buf_str(&there), there.len));
+		fuzz_check(back.len == size && memcmp(buf_str(&back), text, size) == 0);
 	}
 	buf_reset(&there);
 	buf_reset(&back);
 	if (mutf7_from_utf8(&there, text, size)) {
-		FUZZ_CHECK(mutf7_to_utf8(&back, buf_str(&there), there.len));
-		FUZZ_CHECK(back.len == size && memcmp(buf_str(&back), text, size) == 0);
+		fuzz_check(mutf7_to_utf8(&back, buf_str(&there), there.len));
+		fuzz_check(back.len == size && memcmp(buf_str(&back), text, size) == 0);
 	} else {
-		FUZZ_CHECK(!utf8_valid(text, size) || memchr(text, '\0', size) != NULL);
+		fuzz_check(!utf8_valid(text, size) || memchr(text, '\0', size) != NULL);
 	}
 	buf_reset(&there);
 	buf_reset(&back);
 	tabescape_put(&there, text, size);
-	FUZZ_CHECK(strpbrk(buf_str(&there), "\t\r\n") == NULL &&
+	fuzz_check(strpbrk(buf_str(&there), "\t\r\n") == NULL &&
 	           strlen(buf_str(&there)) == there.len);
 	tabescape_undo(&back, buf_str(&there), there.len);
-	FUZZ_CHECK(back.len == size && memcmp(buf_str(&back), text, size) == 0);
+	fuzz_check(back.len == size && memcmp(buf_str(&back), text, size) == 0);
 	buf_reset(&back);
 	tabescape_undo(&back, text, size);
 	buf_release(&there);

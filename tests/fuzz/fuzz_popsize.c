@@ -17,10 +17,10 @@ static bool rewrite(const char *data, size_t size, struct buf *out)
 		buf_reset(&uidl);
 		popsize_uidl(&uidl, &e);
 		if (uidl.len > 0) {
-			FUZZ_CHECK(popsize_from_uidl(slice_of(buf_str(&uidl), uidl.len), e.base, &n,
+			fuzz_check(popsize_from_uidl(slice_of(buf_str(&uidl), uidl.len), e.base, &n,
 			                             &uidv));
-			FUZZ_CHECK(n == e.n || e.n == 0);
-			FUZZ_CHECK(n == 0 || uidv == e.uidv || e.n == 0);
+			fuzz_check(n == e.n || e.n == 0);
+			fuzz_check(n == 0 || uidv == e.uidv || e.n == 0);
 		}
 		popsize_put(out, &e);
 	}
@@ -35,8 +35,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_init(&once);
 	buf_init(&twice);
 	if (rewrite((const char *)data, size, &once)) {
-		FUZZ_CHECK(rewrite(buf_str(&once), once.len, &twice));
-		FUZZ_CHECK(slice_eq(slice_of(buf_str(&once), once.len),
+		fuzz_check(rewrite(buf_str(&once), once.len, &twice));
+		fuzz_check(slice_eq(slice_of(buf_str(&once), once.len),
 		                    slice_of(buf_str(&twice), twice.len)));
 	}
 	buf_release(&once);

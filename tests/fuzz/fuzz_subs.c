@@ -13,10 +13,10 @@ static void rewrite(enum subs_kind kind, const struct folder_naming *naming, con
 	subs_put_header(out, kind);
 	subs_open(&s, kind, naming, data, size);
 	while ((result = subs_next(&s, &path)) != SUBS_END) {
-		FUZZ_CHECK((path.len > 0) == (result == SUBS_OK || result == SUBS_RAW));
+		fuzz_check((path.len > 0) == (result == SUBS_OK || result == SUBS_RAW));
 		if (path.len == 0)
 			continue;
-		FUZZ_CHECK(path_valid(buf_str(&path)));
+		fuzz_check(path_valid(buf_str(&path)));
 		(void)subs_put(out, kind, naming, buf_str(&path));
 	}
 	subs_release(&s);
@@ -42,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rewrite(kind, &naming, (const char *)data + 1, size - 1, &once);
 	rewrite(kind, &naming, buf_str(&once), once.len, &twice);
 	/* What was mapped once stays. */
-	FUZZ_CHECK(
+	fuzz_check(
 	    slice_eq(slice_of(buf_str(&once), once.len), slice_of(buf_str(&twice), twice.len)));
 	buf_release(&once);
 	buf_release(&twice);

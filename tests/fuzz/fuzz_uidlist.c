@@ -14,11 +14,11 @@ static bool rewrite(enum uidlist_kind kind, const char *data, size_t size, struc
 	*count_r = 0;
 	if (uidlist_open(&u, kind, data, size, ':', &err) < 0)
 		return false;
-	FUZZ_CHECK(u.header.uidvalidity != 0 && u.header.next_uid != 0);
+	fuzz_check(u.header.uidvalidity != 0 && u.header.next_uid != 0);
 	u.header.next_uid = UINT32_MAX; /* so that version 1 can be read again */
 	uidlist_put_header(out, &u.header);
 	while ((ret = uidlist_next(&u, &e, &err)) > 0) {
-		FUZZ_CHECK(e.uid > 0 && (kind == UIDLIST_COURIER || e.uid > last));
+		fuzz_check(e.uid > 0 && (kind == UIDLIST_COURIER || e.uid > last));
 		last = e.uid;
 		if (u.header.version == 1)
 			uidlist_put_v1(out, e.uid, e.base);
@@ -26,7 +26,7 @@ static bool rewrite(enum uidlist_kind kind, const char *data, size_t size, struc
 			uidlist_put(out, &e);
 		(*count_r)++;
 	}
-	FUZZ_CHECK(uidlist_uidnext(&u) > u.last_uid);
+	fuzz_check(uidlist_uidnext(&u) > u.last_uid);
 	return ret == 0;
 }
 
@@ -39,9 +39,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		buf_init(&once);
 		buf_init(&twice);
 		if (rewrite((enum uidlist_kind)kind, (const char *)data, size, &once, &count)) {
-			FUZZ_CHECK(rewrite((enum uidlist_kind)kind, buf_str(&once), once.len,
+			fuzz_check(rewrite((enum uidlist_kind)kind, buf_str(&once), once.len,
 			                   &twice, &again));
-			FUZZ_CHECK(count == again &&
+			fuzz_check(count == again &&
 			           slice_eq(slice_of(buf_str(&once), once.len),
 			                    slice_of(buf_str(&twice), twice.len)));
 		}
