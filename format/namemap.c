@@ -111,6 +111,8 @@ int namemap_add_user_file(struct namemap *m, const char *file, struct mbx_err *e
 
 	if (in == NULL) {
 		mbx_fail(err, ERR_FATAL, errno, "open %s", file);
+		if (err->sys == ENOENT)
+			err->code = MBX_NOINPUT;
 		goto out;
 	}
 	while ((len = getline(&line, &cap, in)) >= 0) {

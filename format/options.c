@@ -50,8 +50,10 @@ static int take_user(struct options *o, const char *value, struct mbx_err *err)
 
 static int take_user_file(struct options *o, const char *value, struct mbx_err *err)
 {
-	if (strcmp(value, "-") == 0)
-		o->selection_from_stdin = true;
+	if (strcmp(value, "-") == 0) {
+		o->selection_from_stdin = true; /* read when all options are known */
+		return 0;
+	}
 	return selection_add_user_file(o->select, value, err);
 }
 
@@ -346,6 +348,11 @@ int options_parse(enum program program, int argc, char **argv, struct options *o
 	}
 	o->args = argv + optind;
 	o->arg_count = (size_t)(argc - optind);
+	if (ret == 0 && o->selection_from_stdin && program == PROGRAM_IMPORT && o->input == NULL)
+		ret = mbx_fail_code(err, ERR_FATAL, MBX_USAGE,
+		                    "-F - and the archive cannot both be standard input (-i FILE)");
+	else if (ret == 0 && o->selection_from_stdin)
+		ret = selection_add_user_file(o->select, "-", err);
 	if (ret == 0)
 		return 0;
 	options_release(o);

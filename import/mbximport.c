@@ -105,10 +105,6 @@ static int open_input(const struct options *o, int *fd_r, struct mbx_err *err)
 		return *fd_r < 0 ? mbx_fail(err, ERR_FATAL, errno, "open %s", o->input) : 0;
 	}
 	*fd_r = STDIN_FILENO;
-	if (o->selection_from_stdin)
-		return mbx_fail_code(
-		    err, ERR_FATAL, MBX_USAGE,
-		    "-F - and the archive cannot both be standard input (-i FILE)");
 	if (isatty(STDIN_FILENO) == 1)
 		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE,
 		                     "the archive is expected on standard input, which is a "

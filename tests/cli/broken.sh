@@ -1,7 +1,8 @@
 # Streams that end early: never a success, nothing visible of the user in hand.
 . "$MBX_TOP/tests/cli/lib.sh"
 maildir M
-big B 40
+# Three segments: a user is given on when the first is checked.
+big B 90
 
 mbxexport -u joe maildir:B 2>err | head -c 1000 >/dev/null
 code "${PIPESTATUS[0]}" 74 "closed pipe"
@@ -41,7 +42,7 @@ mkdir killed
 mkfifo p
 mbximport 'maildir:killed/%u' <p >out 2>err &
 importer=$!
-mbxexport -q --bwlimit 500k -u joe maildir:B >p 2>/dev/null &
+mbxexport -q --bwlimit 4M -u joe maildir:B >p 2>/dev/null &
 exporter=$!
 wait_for [ -e killed/.mbx-stage.joe ]
 kill -9 $exporter
@@ -51,7 +52,7 @@ wait $exporter 2>/dev/null
 check "nothing visible" empty killed
 
 # A killed importer: nothing visible, and the next run clears up.
-mbxexport -q --bwlimit 500k -u joe maildir:B >p 2>/dev/null &
+mbxexport -q --bwlimit 4M -u joe maildir:B >p 2>/dev/null &
 exporter=$!
 mbximport 'maildir:killed/%u' <p >out 2>err &
 importer=$!

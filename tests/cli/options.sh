@@ -70,14 +70,14 @@ run 65 mbximport -i M/dovecot-uidlist maildir:D
 check "nothing was made" absent D
 
 # Terminals: an archive is neither written to one nor read from one.
-cat >pty.py <<'P'
+cat >terminal.py <<'P'
 import os, pty, sys
 status = pty.spawn(sys.argv[1:])
 sys.exit(os.waitstatus_to_exitcode(status))
 P
-run 64 python3 pty.py mbxexport -u joe maildir:M
+run 64 python3 terminal.py mbxexport -u joe maildir:M
 check "refused" grep -q "not written to a terminal" out
-run 64 python3 pty.py mbximport maildir:D
+run 64 python3 terminal.py mbximport maildir:D
 check "refused" grep -q "which is a terminal" out
 
 # Closed descriptors are errors and never another file.

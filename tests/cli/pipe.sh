@@ -40,5 +40,5 @@ mbxexport -q --bwlimit 100k -u joe maildir:M | run 0 mbximport --bwlimit 100k ma
 check "bodies" [ "$(bodies M)" = "$(bodies slow)" ]
 
 # Quiet is quiet.
-run 0 mbximport -q -i a.mbx maildir:quiet
+run 0 mbximport -q --owner "$(id -un)" -i a.mbx maildir:quiet
 silent

@@ -63,14 +63,14 @@ check "nothing written" absent w
 says "dry run: nothing was written"
 
 # Progress: on a terminal a line that is overwritten, elsewhere none unless asked for.
-cat >pty.py <<'P'
+cat >terminal.py <<'P'
 import os, pty, sys
 status = pty.spawn(["sh", "-c", sys.argv[1]])
 sys.exit(os.waitstatus_to_exitcode(status))
 P
-run 0 python3 pty.py 'mbxexport --bwlimit 3M -u joe maildir:B >/dev/null'
+run 0 python3 terminal.py 'mbxexport --bwlimit 3M -u joe maildir:B >/dev/null'
 check "progress line" grep -q $'\r.*mbxexport: 1 user, 1 mailbox, .*/s, 0:00:0.*\033\\[K' out
-run 0 python3 pty.py 'mbxexport --no-progress --bwlimit 3M -u joe maildir:B >/dev/null'
+run 0 python3 terminal.py 'mbxexport --no-progress --bwlimit 3M -u joe maildir:B >/dev/null'
 check "no progress line" not grep -q $'\033' out
 run 0 mbxexport --bwlimit 3M -u joe -o /dev/null maildir:B
 check "no progress elsewhere" [ "$(wc -l <err)" = 2 ]
