@@ -79,8 +79,37 @@ struct archive_list_ops {
 int archive_list(int fd, const struct archive_list_ops *ops, struct archive_summary *summary_r,
                  struct mbx_err *err);
 
-/* Salvage: reads what is whole of a damaged file, frame by frame (found by their seals), reporting
- * which frames are lost and the UIDs that follow from it. */
-/* Added by its implementer beside this when built. */
+/*
+ * Salvage: a source of what is whole in a damaged archive, which must be a file. Frames are found by
+ * their seals; one is used if its digest is right and it is a link of the chain on at least one side, or
+ * stands where the seek table says. Everything in it is checked as ever; totals, roots and order between
+ * segments are not. Records come in the order of an archive:
+ *
+ * - A user or mailbox whose own row is lost has the name that the directory, else the tar layer, tells,
+ *   and nothing else (uidvalidity 0). A name from the tar layer may be shortened.
+ * - A message whose body, or any frame of it, is lost is left out. A body continued in several
+ *   frames is checked while it is read: ERR_MSG if it is not what it must be.
+ * - rec_box_end has no roots. rec_user_end.unreadable counts what is known to be lost besides what was
+ *   unreadable, at least 1 if anything may be; status is complete.
+ * - next() gives 0 at the end although things were lost: loss() tells.
+ */
+struct archive_loss {
+	const char *user, *path; /* path NULL: something of the user that is no message */
+	/* No message from first_uid to last_uid was found, though some should be there; 0, 0: the whole
+	 * mailbox, or no message. */
+	uint32_t first_uid, last_uid;
+	uint64_t messages; /* how many there were; 0: no row tells */
+	const char *why;
+};
+
+struct archive_salvage_opts {
+	int fd; /* seekable; the caller closes it, after the source and all bodies */
+	void (*loss)(void *ctx, const struct archive_loss *loss); /* in stream order; may be NULL */
+	void *ctx;
+};
+
+/* Reads the whole file once to find what is whole. 65 if nothing is. */
+int archive_salvage_open(const struct archive_salvage_opts *opts, struct source **src_r,
+                         struct mbx_err *err);
 
 #endif

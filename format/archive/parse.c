@@ -273,6 +273,30 @@ void seg_names_pass(struct seg_names *names, const struct segment *seg)
 		names_row(names, box);
 }
 
+void seg_guess_names(struct seg_parser *p, struct segment *seg, struct seg_names *names)
+{
+	static const char tail[] = "/000000/0000000000.eml";
+	const char *name = NULL;
+	bool later = false; /* a mailbox that begins here */
+	size_t len;
+
+	buf_reset(&names->user);
+	buf_reset(&names->box);
+	for (size_t i = 0; i < seg->row_count && name == NULL; i++) {
+		if (seg->rows[i].kind == ROW_S && seg->rows[i].rec.account.kind == ACCOUNT_SIEVE)
+			return;
+		later = later || seg->rows[i].kind == ROW_B;
+		if (seg->rows[i].kind == ROW_M || seg->rows[i].kind == ROW_L)
+			name = untar_peek(p->untar);
+	}
+	len = name != NULL ? strlen(name) : 0;
+	if (len <= sizeof(tail) || strchr(name, '/') >= name + len - strlen(tail))
+		return;
+	buf_put(&names->user, name, (size_t)(strchr(name, '/') - name));
+	if (!later)
+		buf_put(&names->box, name, len - strlen(tail));
+}
+
 static int next_message(struct seg_parser *p, struct segment *seg, struct seg_row *row,
                         const struct seg_names *names, struct mbx_err *err)
 {

@@ -67,13 +67,21 @@ static int need(const struct seekread *in, void *data, size_t len, uint64_t at, 
 	return 0;
 }
 
+int seekread_seal(const struct seekread *in, uint64_t at, struct seal *seal,
+                  unsigned char seal_r[SEAL_FRAME_BYTES], struct mbx_err *err)
+{
+	if (need(in, seal_r, SEAL_FRAME_BYTES, at, err) < 0)
+		return -1;
+	return seal_decode(seal, seal_r, err);
+}
+
 int seekread_frame(struct seekread *in, uint64_t at, struct segment **seg_r,
                    unsigned char seal_r[SEAL_FRAME_BYTES], struct mbx_err *err)
 {
 	unsigned char bytes[SEAL_FRAME_BYTES];
 	struct segment *seg = segment_new(in->cache);
 
-	if (need(in, bytes, sizeof(bytes), at, err) < 0 || seal_decode(&seg->seal, bytes, err) < 0)
+	if (seekread_seal(in, at, &seg->seal, bytes, err) < 0)
 		goto fail;
 	segment_reserve(seg);
 	if (need(in, seg->frame, seg->seal.frame_len, at + sizeof(bytes), err) < 0 ||

@@ -148,3 +148,63 @@ void seg_names_release(struct seg_names *names)
 	buf_release(&names->user);
 	buf_release(&names->box);
 }
+
+struct seg_body {
+	struct body base;
+	struct segment *seg;
+	const unsigned char *data;
+	size_t len, at;
+};
+
+static int seg_body_open(struct body *b, struct body_info *info_r, struct mbx_err *err)
+{
+	struct seg_body *body = (struct seg_body *)b;
+
+	(void)err;
+	body->at = 0;
+	info_r->size = body->len;
+	return 0;
+}
+
+static ssize_t seg_body_read(struct body *b, void *data, size_t len, struct mbx_err *err)
+{
+	struct seg_body *body = (struct seg_body *)b;
+
+	(void)err;
+	if (len > body->len - body->at)
+		len = body->len - body->at;
+	memcpy(data, body->data + body->at, len);
+	body->at += len;
+	return (ssize_t)len;
+}
+
+static const unsigned char *seg_body_memory(struct body *b, size_t *len_r)
+{
+	struct seg_body *body = (struct seg_body *)b;
+
+	*len_r = body->len;
+	return body->data;
+}
+
+static void seg_body_close(struct body *b)
+{
+	struct seg_body *body = (struct seg_body *)b;
+
+	segment_unref(body->seg);
+	free(body);
+}
+
+struct body *seg_body_new(struct segment *seg, const struct seg_row *row)
+{
+	static const struct body_ops ops = { .open = seg_body_open,
+		                             .read = seg_body_read,
+		                             .memory = seg_body_memory,
+		                             .close = seg_body_close };
+	struct seg_body *body = xcalloc(1, sizeof(*body));
+
+	body->base.ops = &ops;
+	body->seg = segment_ref(seg);
+	body->data = row->body;
+	body->len = row->body_len;
+	return &body->base;
+}

@@ -59,6 +59,8 @@ struct segment {
 struct segment *segment_new(struct seg_cache *cache); /* with one reference */
 struct segment *segment_ref(struct segment *seg);     /* returns seg */
 void segment_unref(struct segment *seg);              /* NULL is fine */
+/* The body of an M row, all of which is in its segment. */
+struct body *seg_body_new(struct segment *seg, const struct seg_row *row);
 /* Room for the frame's bytes as its seal tells; the seal was decoded, so it is within limits. */
 void segment_reserve(struct segment *seg);
 
@@ -90,6 +92,10 @@ void seg_names_pass(struct seg_names *names, const struct segment *seg);
  * announcement. names: what was in hand at the beginning; it is changed on the way. */
 int seg_parse_entries(struct seg_parser *parser, struct segment *seg, struct seg_names *names,
                       int64_t created, struct mbx_err *err);
+/* The box part of the name of the first message that lies behind the table, and the user's, as tar
+ * headers have them; empty where there is none. For who has lost the rows that tell: nothing
+ * vouches for it but the frame's digest. After seg_parse_table(), before seg_parse_entries(). */
+void seg_guess_names(struct seg_parser *parser, struct segment *seg, struct seg_names *names);
 /* Kind 1. */
 int seg_parse_end(struct seg_parser *parser, struct segment *seg, int64_t created,
                   struct mbx_err *err);

@@ -16,6 +16,7 @@ struct untar {
 	struct archive_entry *entry; /* in hand; libarchive's */
 	const unsigned char *announcement, *raw;
 	size_t raw_len;
+	bool peeked;     /* the entry in hand is still to come */
 	unsigned given;  /* pieces handed to libarchive: 0, 1, 2 */
 	int64_t shift;   /* libarchive's position of the first byte of raw */
 	int64_t end;     /* of the entry in hand, padding included, in libarchive's positions */
@@ -287,9 +288,10 @@ static const char *pass_extra(struct untar *u)
 static int next_header(struct untar *u, const char *name, struct mbx_err *err)
 {
 	for (;;) {
-		int rc = archive_read_next_header(u->archive, &u->entry);
+		int rc = u->peeked ? ARCHIVE_OK : archive_read_next_header(u->archive, &u->entry);
 		const char *what;
 
+		u->peeked = false;
 		if (rc == ARCHIVE_EOF)
 			return damaged(err, name, "missing");
 		if (rc != ARCHIVE_OK)
@@ -322,6 +324,14 @@ int untar_next(struct untar *u, const struct untar_want *want, const unsigned ch
 	if (check_data(u, want, *data_r, *len_r, err) < 0)
 		return -1;
 	return untar_zeros(*data_r + *len_r, u->data_end - at - *len_r, err);
+}
+
+const char *untar_peek(struct untar *u)
+{
+	if (!u->peeked && archive_read_next_header(u->archive, &u->entry) != ARCHIVE_OK)
+		return NULL;
+	u->peeked = true;
+	return archive_entry_pathname(u->entry);
 }
 
 const char *untar_link(const struct untar *u)

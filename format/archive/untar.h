@@ -32,6 +32,9 @@ void untar_close(struct untar *u); /* NULL is fine */
  * only where raw ends within the entry. */
 int untar_next(struct untar *u, const struct untar_want *want, const unsigned char **data_r,
                size_t *len_r, struct mbx_err *err);
+/* The name that stands in the header of the next entry, which untar_next() then reads as if nothing
+ * had happened; NULL: there is none. Only for guesses. */
+const char *untar_peek(struct untar *u);
 /* The target that stands in the header of the entry in hand; valid until the next call. */
 const char *untar_link(const struct untar *u);
 /* Where the next header, or whatever else, must begin in raw. */
