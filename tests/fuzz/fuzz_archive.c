@@ -54,7 +54,7 @@ static void compress(const unsigned char *raw, size_t len, struct buf *frame)
 	ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, 1);
 	ZSTD_CCtx_setParameter(zstd, ZSTD_c_checksumFlag, 1);
 	frame->len = ZSTD_compress2(zstd, frame->data, bound, raw, len);
-	FUZZ_CHECK(!ZSTD_isError(frame->len));
+	fuzz_check(!ZSTD_isError(frame->len));
 }
 
 static void add_frame(struct making *m, unsigned kind, const unsigned char *raw, size_t len)
@@ -129,15 +129,15 @@ static int read_archive(int fd)
 	bool ended = false;
 	int rc;
 
-	FUZZ_CHECK(archive_source_open(&opts, &src, &err) == 0);
+	fuzz_check(archive_source_open(&opts, &src, &err) == 0);
 	while ((rc = source_next(src, &rec, &err)) > 0) {
-		FUZZ_CHECK(!ended);
+		fuzz_check(!ended);
 		ended = rec.kind == REC_END;
 		if (rec.kind == REC_MSG)
 			use_body(rec.msg.body, rec.msg.uid);
 	}
-	FUZZ_CHECK(rc < 0 || ended);
-	FUZZ_CHECK(rc == 0 || (err.scope == ERR_FATAL &&
+	fuzz_check(rc < 0 || ended);
+	fuzz_check(rc == 0 || (err.scope == ERR_FATAL &&
 	                       (err.code == MBX_DAMAGED || err.code == MBX_UNAVAIL)));
 	source_close(src);
 	return rc;
@@ -176,11 +176,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	else
 		make_archive(&m, data + 1, size - 1);
 	fd = memfd_create("fuzz", MFD_CLOEXEC);
-	FUZZ_CHECK(fd >= 0 && write_all(fd, m.out.data, m.out.len) == 0);
+	fuzz_check(fd >= 0 && write_all(fd, m.out.data, m.out.len) == 0);
 	(void)lseek(fd, 0, SEEK_SET);
 	read_rc = read_archive(fd);
 	/* What is right is listed. */
-	FUZZ_CHECK(archive_list(fd, &ops, &summary, &err) == 0 || read_rc < 0);
+	fuzz_check(archive_list(fd, &ops, &summary, &err) == 0 || read_rc < 0);
 	close_quietly(fd);
 	buf_release(&m.out);
 	return 0;

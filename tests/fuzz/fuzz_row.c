@@ -17,7 +17,7 @@ static int parse(const char *text, size_t len, struct arena *arena, struct recor
 	memset(roots, 0, sizeof(*roots));
 	more->q_roots = roots;
 	kind = row_get(text, len, arena, rec, more, &err);
-	FUZZ_CHECK(kind >= 0 || err.code == MBX_DAMAGED || err.code == MBX_UNAVAIL);
+	fuzz_check(kind >= 0 || err.code == MBX_DAMAGED || err.code == MBX_UNAVAIL);
 	return kind;
 }
 
@@ -44,11 +44,11 @@ static void try_row(const char *text, size_t len)
 	kind = parse(text, len, &arena, &rec, &more, &roots);
 	if (can_put(kind, &rec)) {
 		row_put(&once, (enum row_kind)kind, &rec, &more);
-		FUZZ_CHECK(once.len > 0 && once.data[once.len - 1] == '\n');
+		fuzz_check(once.len > 0 && once.data[once.len - 1] == '\n');
 		again = parse(buf_str(&once), once.len - 1, &arena, &rec, &more, &roots);
-		FUZZ_CHECK(again == kind);
+		fuzz_check(again == kind);
 		row_put(&twice, (enum row_kind)again, &rec, &more);
-		FUZZ_CHECK(once.len == twice.len && memcmp(once.data, twice.data, once.len) == 0);
+		fuzz_check(once.len == twice.len && memcmp(once.data, twice.data, once.len) == 0);
 	}
 	buf_release(&once);
 	buf_release(&twice);

@@ -13,10 +13,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < SEAL_FRAME_BYTES)
 		return 0;
 	if (seal_decode(&seal, data, &err) < 0) {
-		FUZZ_CHECK(err.code == MBX_DAMAGED || err.code == MBX_UNAVAIL);
+		fuzz_check(err.code == MBX_DAMAGED || err.code == MBX_UNAVAIL);
 		return 0;
 	}
 	seal_encode(&seal, again);
-	FUZZ_CHECK(memcmp(data, again, sizeof(again)) == 0);
+	fuzz_check(memcmp(data, again, sizeof(again)) == 0);
 	return 0;
 }

@@ -156,6 +156,32 @@ static int log_record(struct reading *r, const struct record *rec)
 	return rc;
 }
 
+/* A failure stays what it is, and so does the end. */
+static void check_end(struct read_log *log, struct source *src)
+{
+	struct mbx_err again;
+	struct record rec;
+
+	ck_assert_int_eq(source_next(src, &rec, &again), log->rc);
+	if (log->rc == 0) {
+		log->summary = *archive_source_summary(src);
+		return;
+	}
+	ck_assert_int_eq(log->err.scope, ERR_FATAL);
+	ck_assert_str_eq(again.text, log->err.text);
+}
+
+/* Bodies outlive their source. */
+static void read_later(struct reading *r)
+{
+	for (size_t i = 0; i < r->later_count; i++) {
+		struct mbx_err err;
+
+		ck_assert_int_eq(read_body(r->later[i], 7, &r->log->text, &err), 0);
+		body_close(r->later[i]);
+	}
+}
+
 void read_log_run(struct read_log *log, const struct archive_read_opts *opts, enum read_mode mode)
 {
 	struct reading r = { .log = log, .mode = mode };
@@ -171,23 +197,9 @@ void read_log_run(struct read_log *log, const struct archive_read_opts *opts, en
 		if (log->rc < 0)
 			break;
 	}
-	if (log->rc < 0) { /* it stays what it is */
-		struct mbx_err again;
-
-		ck_assert_int_eq(log->err.scope, ERR_FATAL);
-		ck_assert_int_eq(source_next(src, &rec, &again), -1);
-		ck_assert_str_eq(again.text, log->err.text);
-	} else {
-		ck_assert_int_eq(source_next(src, &rec, &log->err), 0);
-		log->summary = *archive_source_summary(src);
-	}
+	check_end(log, src);
 	source_close(src);
-	for (size_t i = 0; i < r.later_count; i++) {
-		struct mbx_err err;
-
-		ck_assert_int_eq(read_body(r.later[i], 7, &log->text, &err), 0);
-		body_close(r.later[i]);
-	}
+	read_later(&r);
 }
 
 void read_log_bytes(struct read_log *log, const void *data, size_t len, enum read_mode mode)

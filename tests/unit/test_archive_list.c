@@ -79,6 +79,17 @@ START_TEST(lists_sample)
 	ck_assert_uint_eq(l.summary.totals.messages, 9);
 	ck_assert_uint_eq(l.summary.segments, 10);
 	ck_assert_uint_eq(l.summary.archive_bytes, bytes.len);
+	buf_release(&l.text);
+	buf_release(&bytes);
+}
+END_TEST
+
+START_TEST(list_stopped)
+{
+	struct listing l = { 0 };
+	struct buf bytes;
+
+	make_sample(&bytes);
 	for (l.stop_at = 1; l.stop_at <= 5; l.stop_at++) {
 		list_bytes(&l, bytes.data, bytes.len);
 		ck_assert_int_eq(l.rc, -1);
@@ -242,6 +253,7 @@ Suite *archive_list_suite(void)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, lists_sample);
+	tcase_add_test(tc, list_stopped);
 	tcase_add_test(tc, list_truncated);
 	tcase_add_loop_test(tc, list_flipped, 0, getenv("MBX_SLOW_TESTS") != NULL ? 7 : 1);
 	tcase_add_loop_test(tc, list_table, 0, 5);
