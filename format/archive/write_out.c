@@ -34,8 +34,10 @@ static void wait_for_line(struct out *o, size_t len)
 		from = o->free_at;
 	until.tv_sec = from / SECOND;
 	until.tv_nsec = from % SECOND;
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
-		;
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) {
+		if (xio_interrupted())
+			break;
+	}
 	o->free_at = from + (int64_t)((double)len * (double)SECOND / (double)o->bwlimit);
 }
 
@@ -51,6 +53,9 @@ static int put_bytes(struct out *o, const void *data, size_t len, struct mbx_err
 
 		if (o->bwlimit != 0)
 			wait_for_line(o, n);
+		/* Everything may be planned already, so that nobody else asks any more. */
+		if (xio_interrupted())
+			return mbx_fail(err, ERR_FATAL, EINTR, "write archive");
 		if (write_all(o->fd, at, n) < 0)
 			return mbx_fail(err, ERR_FATAL, errno,
 			                "write archive (after frame %" PRIu64 ", %" PRIu64
