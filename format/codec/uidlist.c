@@ -72,7 +72,7 @@ static int header_v3(struct uidlist *u, struct slice line, struct mbx_err *err)
 		} else if (at[0] == 'G') {
 			ok = h->has_guid = get_guid(value, h->guid);
 		} else {
-			/* V, N, G come first in all files seen; others are a tail. */
+			/* V, N, G come first in all files seen; else they are inside. */
 			if (h->other.ptr == NULL)
 				h->other.ptr = at;
 			h->other.len = (size_t)(word.ptr + word.len - h->other.ptr);
@@ -282,6 +282,19 @@ uint32_t uidlist_uidnext(const struct uidlist *u)
 	return u->last_uid >= u->header.next_uid ? u->last_uid + 1 : u->header.next_uid;
 }
 
+/* Further fields, without the known ones that stood between them. */
+static void put_other(struct buf *out, struct slice other)
+{
+	struct slice word;
+
+	while (cut_word(&other, &word)) {
+		if (word.len == 0 || strchr("VNG", word.ptr[0]) != NULL)
+			continue;
+		buf_putc(out, ' ');
+		buf_put(out, word.ptr, word.len);
+	}
+}
+
 void uidlist_put_header(struct buf *out, const struct uidlist_header *h)
 {
 	if (h->version == 1) {
@@ -300,10 +313,7 @@ void uidlist_put_header(struct buf *out, const struct uidlist_header *h)
 		buf_puts(out, " G");
 		buf_hex(out, h->guid, sizeof(h->guid));
 	}
-	if (h->other.len > 0) {
-		buf_putc(out, ' ');
-		buf_put(out, h->other.ptr, h->other.len);
-	}
+	put_other(out, h->other);
 	buf_putc(out, '\n');
 }
 

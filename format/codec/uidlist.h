@@ -32,8 +32,9 @@ struct uidlist_header {
 	uint32_t uidvalidity, next_uid; /* next_uid may lag behind: see uidlist_uidnext() */
 	bool has_guid;
 	unsigned char guid[16];
-	struct slice
-	    other; /* further header fields as text, "X1 Y2", or empty; writers keep them */
+	/* Further header fields as text, "X1 Y2", or empty. If V, N or G stood among them they are
+	 * in it; uidlist_put_header() leaves them out. */
+	struct slice other;
 };
 
 /* What was odd, and how the server takes it. */

@@ -137,6 +137,20 @@ static const char *const round_trips[] = {
 	"1 5 9\n3 c d\n4 e\n",
 };
 
+START_TEST(mixed_header)
+{
+	struct buf in, out;
+
+	buf_init(&in);
+	buf_init(&out);
+	buf_puts(&in, "3 X1  N3 Y V5  Z\n");
+	rewrite(&out, &in);
+	ck_assert_str_eq(buf_str(&out), "3 V5 N3 X1 Y Z\n");
+	buf_release(&in);
+	buf_release(&out);
+}
+END_TEST
+
 START_TEST(round_trip)
 {
 	struct buf in, out;
@@ -207,6 +221,7 @@ Suite *uidlist_suite(void)
 	tcase_add_loop_test(tc, truncated, 0, ARRAY_SIZE(lists));
 	tcase_add_loop_test(tc, round_trip, 0, ARRAY_SIZE(round_trips));
 	tcase_add_loop_test(tc, not_storable, 0, ARRAY_SIZE(unstorable));
+	tcase_add_test(tc, mixed_header);
 	tcase_add_test(tc, million);
 	suite_add_tcase(s, tc);
 	return s;
