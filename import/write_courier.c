@@ -40,6 +40,7 @@ struct courier {
 	char **keywords; /* of the mailbox in hand; the index is the id */
 	size_t keyword_count, keyword_room;
 	struct buf keyword_rows, uidl_rows;
+	bool has_acl;  /* a mailbox of this user */
 	uint32_t *ids; /* of the message in hand */
 	size_t id_room, id_count;
 	uint64_t next_n, uidv; /* of courierpop3dsizelist */
@@ -72,13 +73,16 @@ static int put_acl(struct maildir_user *u, const struct rec_box *box, struct mbx
 	struct buf text;
 	int rc = 0;
 
-	if (box->acl_count == 0)
+	/* A folder without a list takes its parent's, and INBOX is everyone's parent: once one has
+	 * a list, those after it need their own. Parents come before their children. */
+	if (box->acl_count == 0 && (box->noselect || !of(u)->has_acl))
 		return 0;
 	if (box->noselect) {
 		losses_add(u->opts.losses, "acl", box->path,
 		           "a parent without a folder of its own has no rights");
 		return 0;
 	}
+	of(u)->has_acl = true;
 	buf_init(&text);
 	acl_put(&text, ACL_COURIER, box->acl, box->acl_count, &loss);
 	if (loss.identifiers + loss.administrators > 0)
