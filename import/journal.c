@@ -47,11 +47,16 @@ size_t journal_add_root(struct journal *j, const char *base, const char *parent,
 void journal_add_step(struct journal *j, enum step_kind kind, size_t root, bool keep, char *from,
                       char *to)
 {
+	struct journal_step *step;
+
 	if (j->step_count == j->step_room) {
 		j->step_room = j->step_room == 0 ? 8 : j->step_room * 2;
 		j->steps = xreallocarray(j->steps, j->step_room, sizeof(*j->steps));
 	}
-	j->steps[j->step_count++] = (struct journal_step){ kind, keep, root, from, to };
+	step = &j->steps[j->step_count++];
+	*step = (struct journal_step){ .kind = kind, .keep = keep, .root = root };
+	step->from = from;
+	step->to = to;
 }
 
 static void put_field(struct buf *out, const char *text)

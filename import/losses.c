@@ -189,7 +189,7 @@ void losses_record(struct losses *l, const struct record *rec)
 void losses_add(struct losses *l, const char *kind, const char *path, const char *fmt, ...)
 {
 	struct found_loss *f;
-	char text[1024];
+	char *text = NULL;
 	va_list ap;
 
 	/* The latest are the likely ones: a driver works on one mailbox at a time. */
@@ -203,7 +203,8 @@ void losses_add(struct losses *l, const char *kind, const char *path, const char
 		}
 	}
 	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = xstrdup(kind);
 	va_end(ap);
 	if (l->count == l->room) {
 		l->room = l->room == 0 ? 16 : l->room * 2;
@@ -212,7 +213,7 @@ void losses_add(struct losses *l, const char *kind, const char *path, const char
 	l->found[l->count++] = (struct found_loss){
 		.kind = kind,
 		.path = path == NULL ? NULL : xstrdup(path),
-		.text = xstrdup(text),
+		.text = text,
 		.count = 1,
 	};
 }

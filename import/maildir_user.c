@@ -10,6 +10,7 @@
 #include "import/maildir_exist.h"
 #include "import/sys.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -146,22 +147,64 @@ const struct out_box *maildir_box_in_hand(const struct maildir_user *u)
 	return &u->boxes[u->box_count - 1];
 }
 
+static size_t hash_text(const char *text)
+{
+	uint64_t hash = 0xcbf29ce484222325u;
+
+	for (; *text != '\0'; text++)
+		hash = (hash ^ (unsigned char)*text) * 0x100000001b3u;
+	return (size_t)(hash ^ hash >> 29);
+}
+
+/* The slot of a mailbox in a table: the one that has it, or a free one. */
+static uint32_t *box_slot(const struct maildir_user *u, uint32_t *table, const char *text)
+{
+	size_t at = hash_text(text) & (u->box_slots - 1);
+
+	assert(u->boxes != NULL);
+	for (; table[at] != 0; at = (at + 1) & (u->box_slots - 1)) {
+		const struct out_box *box = &u->boxes[table[at] - 1];
+		const char *has = table == u->by_path ? box->path : box->name;
+
+		if (strcmp(has, text) == 0)
+			break;
+	}
+	return &table[at];
+}
+
+/* Enters boxes[index], whose path and name are set, into both tables. */
+static void index_box(struct maildir_user *u, size_t index)
+{
+	const struct out_box *box = &u->boxes[index];
+
+	*box_slot(u, u->by_path, box->path) = (uint32_t)index + 1;
+	if (box->name != NULL)
+		*box_slot(u, u->by_name, box->name) = (uint32_t)index + 1;
+}
+
+static void grow_index(struct maildir_user *u)
+{
+	if (4 * (u->box_count + 1) <= 3 * u->box_slots)
+		return;
+	u->box_slots = u->box_slots == 0 ? 64 : 2 * u->box_slots;
+	free(u->by_path);
+	free(u->by_name);
+	u->by_path = xcalloc(u->box_slots, sizeof(*u->by_path));
+	u->by_name = xcalloc(u->box_slots, sizeof(*u->by_name));
+	for (size_t i = 0; i < u->box_count; i++)
+		index_box(u, i);
+}
+
 const struct out_box *maildir_box(const struct maildir_user *u, const char *path)
 {
-	for (size_t i = 0; i < u->box_count; i++) {
-		if (strcmp(u->boxes[i].path, path) == 0)
-			return &u->boxes[i];
-	}
-	return NULL;
+	uint32_t found = u->box_count == 0 ? 0 : *box_slot(u, u->by_path, path);
+
+	return found == 0 ? NULL : &u->boxes[found - 1];
 }
 
 static bool name_in_use(const struct maildir_user *u, const char *name)
 {
-	for (size_t i = 0; i < u->box_count; i++) {
-		if (u->boxes[i].name != NULL && strcmp(u->boxes[i].name, name) == 0)
-			return true;
-	}
-	return false;
+	return u->box_count > 0 && *box_slot(u, u->by_name, name) != 0;
 }
 
 /* The folder's name: as the codec maps it, and unlike every other's. */
@@ -264,6 +307,7 @@ static void close_box(struct maildir_user *u)
 
 static struct out_box *add_box(struct maildir_user *u)
 {
+	grow_index(u);
 	if (u->box_count == u->box_room) {
 		u->box_room = u->box_room == 0 ? 16 : 2 * u->box_room;
 		u->boxes = xreallocarray(u->boxes, u->box_room, sizeof(*u->boxes));
@@ -272,16 +316,12 @@ static struct out_box *add_box(struct maildir_user *u)
 	return &u->boxes[u->box_count++];
 }
 
-/* A parent without messages. In maildir++ that is what has children and no directory. */
-static int put_noselect(struct maildir_user *u, struct out_box *box, struct mbx_err *err)
+/* A parent without messages: a directory in layout fs. */
+static int put_noselect(struct maildir_user *u, const struct out_box *box, struct mbx_err *err)
 {
 	int tree, fd;
 
-	if (u->naming.layout == FOLDER_MAILDIRPP || box->name[0] == '\0') {
-		box->name = NULL;
-		return 0;
-	}
-	if (u->dry)
+	if (u->dry || box->name == NULL)
 		return 0;
 	tree = stage_tree(u->stage, 0, err);
 	fd = tree < 0 ? -1 : beneath_mkdir(tree, box->name, stage_dir_mode(u->stage), err);
@@ -309,6 +349,9 @@ static int put_box(struct maildir_user *u, const struct rec_box *rec, struct mbx
 	box->name = arena_strdup(&u->keep, buf_str(&name));
 	buf_release(&name);
 	box->noselect = rec->noselect;
+	if (rec->noselect && (u->naming.layout == FOLDER_MAILDIRPP || box->name[0] == '\0'))
+		box->name = NULL; /* in maildir++ that is what has children and no directory */
+	index_box(u, u->box_count - 1);
 	box->uidvalidity = rec->uidvalidity != 0 ? rec->uidvalidity : 1;
 	if (rec->has_guid)
 		memcpy(box->guid, rec->guid, sizeof(box->guid));
@@ -733,6 +776,8 @@ void maildir_user_free(struct maildir_user *u)
 		free(u->shares[i].file);
 	free(u->shares);
 	free(u->boxes);
+	free(u->by_path);
+	free(u->by_name);
 	free(u->items);
 	free(u->files);
 	basenames_release(&u->box.names);

@@ -78,6 +78,8 @@ struct maildir_user {
 	struct arena keep;
 	struct out_box *boxes;
 	size_t box_count, box_room;
+	uint32_t *by_path, *by_name; /* hash tables of 1 + index into boxes */
+	size_t box_slots;
 	struct rec_account *items; /* in `keep` */
 	size_t item_count, item_room;
 	size_t item_bytes;

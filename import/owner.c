@@ -93,7 +93,7 @@ int owner_of_path(const char *path, struct owner *owner_r, struct mbx_err *err)
 			break;
 		}
 		if (slash == NULL)
-			strcpy(at, ".");
+			memcpy(at, ".", 2); /* a name and its NUL at least */
 		else if (slash == at)
 			at[1] = '\0';
 		else

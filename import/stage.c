@@ -188,15 +188,18 @@ static void say(const struct stage *st, const char *kind, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 static void say(const struct stage *st, const char *kind, const char *fmt, ...)
 {
-	char text[MBX_ERR_TEXT_MAX + 2 * PATH_MAX];
+	char *text = NULL;
 	va_list ap;
 
 	if (st->opts.report == NULL)
 		return;
 	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
 	va_end(ap);
-	report_say(st->opts.report, REPORT_WARNING, kind, st->opts.user, NULL, 0, "%s", text);
+	report_say(st->opts.report, REPORT_WARNING, kind, st->opts.user, NULL, 0, "%s",
+	           text == NULL ? kind : text);
+	free(text);
 }
 
 static bool in_stage(const struct journal_step *s)
@@ -331,57 +334,61 @@ static int recover(const struct stage *st, int stage_fd, struct mbx_err *err)
 	}
 }
 
-/* Makes or takes over the staging directory of r and locks it. */
+/* Opens the staging directory of r and locks it. 1, 0 if it has vanished meanwhile, -1. */
+static int open_locked(struct stage_root *r, struct mbx_err *err)
+{
+	struct stat by_name, by_fd;
+
+	r->stage_fd = beneath_open(r->parent_fd, r->stage_name, O_RDONLY | O_DIRECTORY, 0);
+	if (r->stage_fd < 0)
+		return errno == ENOENT ? 0
+		                       : mbx_fail(err, ERR_USER, errno, "open %s beside %s",
+		                                  r->stage_name, r->path);
+	if (lock_dir(r->stage_fd, r->path, err) < 0)
+		return -1;
+	/* Its owner may have finished and removed it between our open and lock. */
+	if (fstat(r->stage_fd, &by_fd) < 0 ||
+	    fstatat(r->parent_fd, r->stage_name, &by_name, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    by_fd.st_ino != by_name.st_ino) {
+		close_quietly(r->stage_fd);
+		r->stage_fd = -1;
+		return 0;
+	}
+	if (by_fd.st_uid != geteuid())
+		return mbx_fail_code(err, ERR_USER, MBX_CANTCREAT,
+		                     "%s beside %s belongs to another user", r->stage_name,
+		                     r->path);
+	return 1;
+}
+
+/* Makes or takes over the staging directory of r. */
 static int open_staging(const struct stage *st, struct stage_root *r, struct mbx_err *err)
 {
 	for (int tries = 0; tries < 100; tries++) {
-		struct stat by_name, by_fd;
 		bool made = sys_mkdirat(r->parent_fd, r->stage_name, 0700) == 0;
+		bool locked;
+		int got;
 
 		if (!made && errno != EEXIST)
 			return mbx_fail(err, ERR_USER, errno, "make directory beside %s", r->path);
-		r->stage_fd = beneath_open(r->parent_fd, r->stage_name, O_RDONLY | O_DIRECTORY, 0);
-		if (r->stage_fd < 0) {
-			if (errno == ENOENT)
-				continue;
-			mbx_fail(err, ERR_USER, errno, "open %s beside %s", r->stage_name, r->path);
-			if (made)
-				(void)sys_unlinkat(r->parent_fd, r->stage_name, AT_REMOVEDIR);
-			return -1;
-		}
-		if (lock_dir(r->stage_fd, r->path, err) < 0)
-			goto fail;
-		if (fstat(r->stage_fd, &by_fd) < 0 ||
-		    fstatat(r->parent_fd, r->stage_name, &by_name, AT_SYMLINK_NOFOLLOW) < 0 ||
-		    by_fd.st_ino != by_name.st_ino) {
-			/* Its owner finished and removed it between our open and lock. */
-			close_quietly(r->stage_fd);
-			r->stage_fd = -1;
+		got = open_locked(r, err);
+		if (got == 0)
 			continue;
-		}
-		if (by_fd.st_uid != geteuid()) {
-			mbx_fail_code(err, ERR_USER, MBX_CANTCREAT,
-			              "%s beside %s belongs to another user", r->stage_name,
-			              r->path);
-			goto fail;
-		}
+		locked = got > 0;
 		/* A umask may have taken bits that we need. */
-		if (made && fchmod(r->stage_fd, 0700) < 0) {
-			mbx_fail(err, ERR_USER, errno, "chmod %s", r->stage_name);
-			goto fail;
-		}
-		if (made)
+		if (got > 0 && made && fchmod(r->stage_fd, 0700) < 0)
+			got = mbx_fail(err, ERR_USER, errno, "chmod %s", r->stage_name);
+		if (got > 0 && (made || recover(st, r->stage_fd, err) == 0))
 			return 0;
-		if (recover(st, r->stage_fd, err) == 0)
-			return 0;
-		goto fail;
+		/* Another run may have locked what we made. */
+		if (made && (locked || r->stage_fd < 0))
+			(void)sys_unlinkat(r->parent_fd, r->stage_name, AT_REMOVEDIR);
+		/* Not ours, or not clean: close() must not remove it. */
+		close_quietly(r->stage_fd);
+		r->stage_fd = -1;
+		return -1;
 	}
 	return mbx_fail_code(err, ERR_USER, MBX_TEMPFAIL, "%s: staging keeps vanishing", r->path);
-fail:
-	/* Not ours: close() must not remove it. */
-	close_quietly(r->stage_fd);
-	r->stage_fd = -1;
-	return -1;
 }
 
 /* Looks at what exists at the root. */
