@@ -18,5 +18,6 @@ static inline void fuzz_check(bool ok)
 	if (!ok)
 		abort();
 }
+#define FUZZ_CHECK(condition) fuzz_check(condition)
 
 #endif
