@@ -158,6 +158,35 @@ static int list_user(void *ctx, const struct rec_user *user, const struct rec_us
 	return 0;
 }
 
+static void on_loss(void *ctx, const struct archive_loss *loss)
+{
+	fuzz_check(loss->why != NULL && loss->first_uid <= loss->last_uid);
+	++*(size_t *)ctx;
+}
+
+/* Salvage of anything ends, and loses nothing of what is right. */
+static void salvage_archive(int fd, bool right)
+{
+	size_t losses = 0;
+	const struct archive_salvage_opts opts = { .fd = fd, .loss = on_loss, .ctx = &losses };
+	struct source *src;
+	struct record rec;
+	struct mbx_err err;
+	int rc;
+
+	if (archive_salvage_open(&opts, &src, &err) < 0) {
+		fuzz_check(!right && err.code != MBX_BUG);
+		return;
+	}
+	while ((rc = source_next(src, &rec, &err)) > 0) {
+		if (rec.kind == REC_MSG)
+			use_body(rec.msg.body, rec.msg.uid);
+	}
+	fuzz_check(rc == 0 || err.scope == ERR_FATAL);
+	fuzz_check(!right || losses == 0);
+	source_close(src);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	size_t seen = 0;
@@ -181,6 +210,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	read_rc = read_archive(fd);
 	/* What is right is listed. */
 	fuzz_check(archive_list(fd, &ops, &summary, &err) == 0 || read_rc < 0);
+	salvage_archive(fd, read_rc == 0);
 	close_quietly(fd);
 	buf_release(&m.out);
 	return 0;
