@@ -1,5 +1,6 @@
 #include "format/program.h"
 
+#include "format/base/mem.h"
 #include "format/base/xio.h"
 #include "format/options.h"
 
@@ -9,13 +10,21 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define JOBS_MAX 8u /* more threads than this do not help a store on one disk */
 
 /* What the signal handlers leave behind. */
 static volatile sig_atomic_t stop_signal, progress_wanted;
-static struct report *the_report; /* for SIGUSR1 while a pipe is waited for */
+static struct report *the_report; /* for SIGUSR1 while a pipe is waited for; NULL: no run */
+
+/* libarchive calls exit(1) when memory is out, and 1 means something else here. */
+static void on_exit_within(void)
+{
+	if (the_report != NULL)
+		_exit(MBX_NOMEM);
+}
 
 void program_start(void)
 {
@@ -75,6 +84,8 @@ struct report *program_report(const struct options *o, struct mbx_err *err)
 		report_free(r);
 		return NULL;
 	}
+	if (atexit(on_exit_within) != 0)
+		xoom();
 	the_report = r;
 	catch_signals();
 	return r;

@@ -336,7 +336,9 @@ int intake_new(int fd, unsigned jobs, struct intake **in_r, struct mbx_err *err)
 	if (rc != 0) {
 		in->closing = true;
 		intake_free(in);
-		return mbx_fail(err, ERR_FATAL, rc, "start a thread");
+		mbx_fail(err, ERR_FATAL, rc, "start a thread");
+		err->code = MBX_NOMEM; /* or too many threads: pthread_create() does not tell */
+		return -1;
 	}
 	in->started = true;
 	*in_r = in;

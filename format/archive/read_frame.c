@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #define FRAME_MAGIC      0xFD2FB528u
 #define FRAME_HEADER_MAX 18u /* magic, descriptor, window, dictionary, content size */
@@ -193,8 +194,10 @@ int frame_decompress(struct ZSTD_DCtx_s *zstd, const unsigned char *data, size_t
 		return damaged(err, "more or less than one zstd frame behind a seal");
 	n = ZSTD_decompressDCtx(zstd, raw, raw_len, data, len);
 	if (ZSTD_isError(n))
-		return mbx_fail_code(err, ERR_FATAL, MBX_DAMAGED, "decompress: %s",
-		                     ZSTD_getErrorName(n));
+		return mbx_fail_code(
+		    err, ERR_FATAL,
+		    ZSTD_getErrorCode(n) == ZSTD_error_memory_allocation ? MBX_NOMEM : MBX_DAMAGED,
+		    "decompress: %s", ZSTD_getErrorName(n));
 	if (n != raw_len)
 		return damaged(err, "a zstd frame is shorter than it tells");
 	return 0;

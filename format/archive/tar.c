@@ -50,7 +50,7 @@ static struct archive *new_archive(struct tar *t)
 	if (archive == NULL || archive_write_set_format_pax_restricted(archive) != ARCHIVE_OK ||
 	    archive_write_set_bytes_per_block(archive, 0) != ARCHIVE_OK ||
 	    archive_write_open(archive, t, NULL, take_bytes, NULL) != ARCHIVE_OK)
-		abort(); /* these fail only when memory is out */
+		xoom(); /* these fail for no other reason */
 	return archive;
 }
 
@@ -70,7 +70,7 @@ struct tar *tar_new(void)
 	t->archive = new_archive(t);
 	t->entry = archive_entry_new();
 	if (t->entry == NULL)
-		abort();
+		xoom();
 	return t;
 }
 

@@ -1,11 +1,13 @@
 #include "format/archive/entry.h"
 #include "format/archive/write_internal.h"
+#include "format/base/mem.h"
 #include "format/limits.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 void plan_init(struct plan *seg)
 {
@@ -122,7 +124,7 @@ void maker_init(struct maker *m, struct archive_writer *writer)
 	if (m->zstd == NULL ||
 	    ZSTD_isError(ZSTD_CCtx_setParameter(m->zstd, ZSTD_c_compressionLevel, level)) ||
 	    ZSTD_isError(ZSTD_CCtx_setParameter(m->zstd, ZSTD_c_checksumFlag, 1)))
-		abort(); /* the level is checked when the writer is opened, so memory is out */
+		xoom(); /* the level is checked when the writer is opened */
 	m->tar = tar_new();
 	canon_init(&m->canon);
 }
@@ -224,7 +226,10 @@ int frame_compress(struct maker *m, const struct buf *raw, struct frame *frame, 
 	buf_reserve(&frame->data, ZSTD_compressBound(raw->len));
 	len = ZSTD_compress2(m->zstd, frame->data.data, frame->data.cap, raw->data, raw->len);
 	if (ZSTD_isError(len))
-		return mbx_fail_code(err, ERR_FATAL, MBX_BUG, "zstd: %s", ZSTD_getErrorName(len));
+		return mbx_fail_code(
+		    err, ERR_FATAL,
+		    ZSTD_getErrorCode(len) == ZSTD_error_memory_allocation ? MBX_NOMEM : MBX_BUG,
+		    "zstd: %s", ZSTD_getErrorName(len));
 	frame->data.len = len;
 	frame->raw_len = raw->len;
 	sha256_once(frame->data.data, len, frame->digest);

@@ -93,7 +93,7 @@ struct pool *pool_new(unsigned threads, size_t depth, const struct pool_ops *ops
 		worker->pool = pool;
 		worker->own = ops->worker_new != NULL ? ops->worker_new(ctx) : ctx;
 		if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0)
-			abort();
+			xoom(); /* no room for its stack, or too many threads */
 	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return pool;
