@@ -316,6 +316,7 @@ struct row_in {
 	struct arena *arena;
 	struct buf scratch;
 	struct mbx_err *err;
+	char key[64]; /* of the k=v field in hand; "" before the first */
 	bool bad;
 };
 
@@ -475,11 +476,9 @@ static char *bytes_of(struct row_in *in, struct text field, size_t max, size_t *
 	buf_reset(&in->scratch);
 	if (in->bad)
 		return NULL;
-	if (field.len > 3 * max)
-		wrong(in, "too long");
-	else if (!pct_get(&in->scratch, field.at, field.len))
+	if (field.len <= 3 * max && !pct_get(&in->scratch, field.at, field.len))
 		wrong(in, "bad escape");
-	else if (in->scratch.len > max)
+	if (field.len > 3 * max || in->scratch.len > max)
 		wrong(in, "too long");
 	if (in->bad)
 		return NULL;
@@ -545,18 +544,14 @@ static bool take_choice(struct row_in *in, const char *what, const char *no, con
 	return false;
 }
 
-/* The k=v fields: order is checked here, meaning by the caller. */
-struct keys {
-	char last[64];
-	struct text value;
-};
-
-/* Steps to the next k=v field. False at the end, or when something is wrong. */
-static bool next_key(struct row_in *in, struct keys *keys)
+/* Steps to the next k=v field and gives its value; its key is in->key, in its place in the order.
+ * False at the end, or when something is wrong. */
+static bool next_key(struct row_in *in, struct text *value_r)
 {
 	struct text field;
 	const char *equals;
-	char key[sizeof(keys->last)];
+	char key[sizeof(in->key)];
+	int order;
 	size_t len;
 
 	if (in->bad || in->at == NULL)
@@ -570,41 +565,46 @@ static bool next_key(struct row_in *in, struct keys *keys)
 	}
 	memcpy(key, field.at, len);
 	key[len] = '\0';
-	if (strcmp(key, keys->last) < 0 ||
-	    (strcmp(key, keys->last) == 0 && strcmp(key, "acl") != 0 && strcmp(key, "meta") != 0)) {
+	order = strcmp(key, in->key);
+	if (order < 0 || (order == 0 && strcmp(key, "acl") != 0 && strcmp(key, "meta") != 0)) {
 		wrong(in, "keys out of order");
 		return false;
 	}
-	memcpy(keys->last, key, len + 1);
-	keys->value = (struct text){ equals + 1, field.len - len - 1 };
-	in->what = keys->last;
+	memcpy(in->key, key, len + 1);
+	*value_r = (struct text){ equals + 1, field.len - len - 1 };
+	in->what = in->key;
 	return true;
 }
 
-/* A key that this row does not know: ignored in lower case, else fatal. */
-static void unknown_key(struct row_in *in, const struct keys *keys)
+static bool key_is(const struct row_in *in, const char *key)
 {
-	if (keys->last[0] >= 'a' && keys->last[0] <= 'z')
+	return strcmp(in->key, key) == 0;
+}
+
+/* A key that this row does not know: ignored in lower case, else fatal. */
+static void unknown_key(struct row_in *in)
+{
+	if (in->key[0] >= 'a' && in->key[0] <= 'z')
 		return;
 	if (!in->bad)
 		mbx_fail_code(in->err, ERR_FATAL, MBX_UNAVAIL,
 		              "row %c needs \"%s\", which this version does not know", in->type,
-		              keys->last);
+		              in->key);
 	in->bad = true;
 }
 
 /* Only unknown keys may follow. */
 static void end_of_row(struct row_in *in)
 {
-	struct keys keys = { "", { NULL, 0 } };
+	struct text value;
 
-	while (next_key(in, &keys))
-		unknown_key(in, &keys);
+	while (next_key(in, &value))
+		unknown_key(in);
 }
 
-static bool value_is(struct row_in *in, const struct keys *keys, const char *only)
+static bool value_is(struct row_in *in, struct text value, const char *only)
 {
-	if (keys->value.len == strlen(only) && memcmp(keys->value.at, only, keys->value.len) == 0)
+	if (value.len == strlen(only) && memcmp(value.at, only, value.len) == 0)
 		return true;
 	wrong(in, "unknown value");
 	return false;
@@ -724,7 +724,7 @@ static size_t count_key(const struct row_in *in, const char *key)
 }
 
 static void add_acl(struct row_in *in, struct rec_box *box, struct acl_entry *list,
-                    const struct keys *keys)
+                    struct text value)
 {
 	const unsigned char *rights = NULL;
 	size_t len = 0;
@@ -734,7 +734,7 @@ static void add_acl(struct row_in *in, struct rec_box *box, struct acl_entry *li
 		wrong(in, "too many");
 		return;
 	}
-	pair_of(in, keys->value, &entry->identifier, &rights, &len);
+	pair_of(in, value, &entry->identifier, &rights, &len);
 	if (in->bad)
 		return;
 	entry->rights = (const char *)rights;
@@ -746,11 +746,11 @@ static void add_acl(struct row_in *in, struct rec_box *box, struct acl_entry *li
 }
 
 static void add_meta(struct row_in *in, struct rec_box *box, struct box_metadata *list,
-                     const struct keys *keys)
+                     struct text value)
 {
 	struct box_metadata *item = &list[box->metadata_count];
 
-	pair_of(in, keys->value, &item->entry, &item->value, &item->value_len);
+	pair_of(in, value, &item->entry, &item->value, &item->value_len);
 	if (in->bad)
 		return;
 	if (box->metadata_count > 0 && strcmp(item[-1].entry, item->entry) >= 0)
@@ -760,7 +760,7 @@ static void add_meta(struct row_in *in, struct rec_box *box, struct box_metadata
 
 static void get_box_keys(struct row_in *in, struct rec_box *box)
 {
-	struct keys keys = { "", { NULL, 0 } };
+	struct text value;
 	struct acl_entry *acl = arena_alloc(in->arena, (count_key(in, "acl=") + 1) * sizeof(*acl));
 	struct box_metadata *meta =
 	    arena_alloc(in->arena, (count_key(in, "meta=") + 1) * sizeof(*meta));
@@ -768,23 +768,23 @@ static void get_box_keys(struct row_in *in, struct rec_box *box)
 
 	box->acl = acl;
 	box->metadata = meta;
-	while (next_key(in, &keys)) {
-		if (strcmp(keys.last, "acl") == 0)
-			add_acl(in, box, acl, &keys);
-		else if (strcmp(keys.last, "meta") == 0)
-			add_meta(in, box, meta, &keys);
-		else if (strcmp(keys.last, "derived") == 0)
-			box->guid_derived = value_is(in, &keys, "guid");
-		else if (strcmp(keys.last, "invented") == 0)
-			box->uidvalidity_invented = value_is(in, &keys, "uidvalidity");
-		else if (strcmp(keys.last, "noselect") == 0)
-			box->noselect = value_is(in, &keys, "1");
-		else if (strcmp(keys.last, "raw") == 0)
-			raw = value_is(in, &keys, "1");
-		else if (strcmp(keys.last, "special-use") == 0)
-			box->special_use = string_of(in, keys.value, LIMIT_LEVEL_BYTES);
+	while (next_key(in, &value)) {
+		if (key_is(in, "acl"))
+			add_acl(in, box, acl, value);
+		else if (key_is(in, "meta"))
+			add_meta(in, box, meta, value);
+		else if (key_is(in, "derived"))
+			box->guid_derived = value_is(in, value, "guid");
+		else if (key_is(in, "invented"))
+			box->uidvalidity_invented = value_is(in, value, "uidvalidity");
+		else if (key_is(in, "noselect"))
+			box->noselect = value_is(in, value, "1");
+		else if (key_is(in, "raw"))
+			raw = value_is(in, value, "1");
+		else if (key_is(in, "special-use"))
+			box->special_use = string_of(in, value, LIMIT_LEVEL_BYTES);
 		else
-			unknown_key(in, &keys);
+			unknown_key(in);
 	}
 	in->what = "raw";
 	if (!in->bad && raw == path_is_utf8(box->path))
@@ -855,18 +855,18 @@ static void take_digest(struct row_in *in, struct rec_msg *msg)
 
 static void get_msg_keys(struct row_in *in, struct rec_msg *msg, struct row_more *more)
 {
-	struct keys keys = { "", { NULL, 0 } };
+	struct text value;
 
 	more->seg = 0;
-	while (next_key(in, &keys)) {
-		if (strcmp(keys.last, "name") == 0)
-			msg->name = string_of(in, keys.value, LIMIT_NAME_BYTES);
-		else if (strcmp(keys.last, "seg") == 0 && msg->same)
-			more->seg = number_of(in, keys.value, ARCHIVE_FRAMES_MAX);
-		else if (strcmp(keys.last, "share") == 0)
-			msg->share = positive_of(in, keys.value);
+	while (next_key(in, &value)) {
+		if (key_is(in, "name"))
+			msg->name = string_of(in, value, LIMIT_NAME_BYTES);
+		else if (key_is(in, "seg") && msg->same)
+			more->seg = number_of(in, value, ARCHIVE_FRAMES_MAX);
+		else if (key_is(in, "share"))
+			msg->share = positive_of(in, value);
 		else
-			unknown_key(in, &keys);
+			unknown_key(in);
 	}
 	in->what = "share";
 	if (msg->same && (more->seg == 0 || msg->share == 0 || !msg->has_digest))
@@ -920,7 +920,7 @@ static void get_box_end(struct row_in *in, struct rec_box_end *end, struct row_m
 
 static void get_user_end(struct row_in *in, struct rec_user_end *end, struct row_more *more)
 {
-	struct roots_user ignored;
+	struct roots_user ignored = { 0 };
 	struct roots_user *roots = more->q_roots != NULL ? more->q_roots : &ignored;
 
 	more->user_ordinal = take_ordinal(in, "ordinal", INT64_MAX);

@@ -27,7 +27,7 @@ START_TEST(seal_round_trip)
 {
 	struct seal a = some_seal(), b;
 	unsigned char bytes[SEAL_FRAME_BYTES], again[SEAL_FRAME_BYTES], chain[2][32];
-	struct mbx_err err;
+	struct mbx_err err = { 0 };
 
 	memset(&b, 0, sizeof(b));
 	seal_encode(&a, bytes);
@@ -60,7 +60,7 @@ START_TEST(bad_seals)
 {
 	struct seal s = some_seal();
 	unsigned char bytes[SEAL_FRAME_BYTES];
-	struct mbx_err err;
+	struct mbx_err err = { 0 };
 
 	seal_encode(&s, bytes);
 	bytes[bad_bytes[_i].at] = (unsigned char)bad_bytes[_i].value;
@@ -73,7 +73,7 @@ START_TEST(zero_lengths)
 {
 	struct seal s = some_seal();
 	unsigned char bytes[SEAL_FRAME_BYTES];
-	struct mbx_err err;
+	struct mbx_err err = { 0 };
 
 	if (_i == 0)
 		s.seq = 0;
@@ -163,7 +163,7 @@ START_TEST(head_round_trip)
 	struct seg_head got;
 	struct rec_end got_totals;
 	unsigned char bytes[HEAD_BYTES];
-	struct mbx_err err;
+	struct mbx_err err = { 0 };
 	uint64_t seq;
 
 	seg_head_put(bytes, &head);
@@ -190,7 +190,7 @@ START_TEST(meta_round_trip)
 	const struct rec_archive a = { "0123456789abcde", 1234567890, "ho,st", NULL, "-" };
 	struct rec_archive b;
 	struct arena arena;
-	struct mbx_err err;
+	struct mbx_err err = { 0 };
 	struct buf out;
 
 	arena_init(&arena);
@@ -231,7 +231,7 @@ START_TEST(later_meta)
 	const struct rec_archive a = { "0123456789abcde", 1234567890, "host", NULL, "x" };
 	struct rec_archive b;
 	struct arena arena;
-	struct mbx_err err;
+	struct mbx_err err = { 0 };
 	struct buf out;
 	char *at;
 
@@ -253,7 +253,7 @@ END_TEST
 START_TEST(end_round_trip)
 {
 	struct archive_end a = { { 1, 2, 3, 4, 5, 6, 7 }, { 8 }, { 9 }, 10 }, b;
-	struct mbx_err err;
+	struct mbx_err err = { 0 };
 	struct buf out, again;
 
 	memset(&b, 0, sizeof(b));
@@ -274,7 +274,7 @@ START_TEST(seek_round_trip)
 {
 	const struct seek_entry a[3] = { { 100, 1024 }, { 176, 0 }, { 0xfffffff0, 0x800000 } };
 	struct seek_entry b[3];
-	struct mbx_err err;
+	struct mbx_err err = { 0 };
 	struct buf out;
 	size_t count;
 
@@ -307,7 +307,7 @@ START_TEST(tar_headers)
 		{ "nothing", NULL, 0, 0 },
 	};
 	struct tar *t = tar_new();
-	struct mbx_err err;
+	struct mbx_err err = { 0 };
 	struct buf out, alone;
 
 	buf_init(&out);
