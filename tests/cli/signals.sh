@@ -8,6 +8,7 @@ waits() { grep -q pipe "/proc/$1/wchan" 2>/dev/null || grep -qE '^State:\s+S' "/
 
 for sig in INT:130 TERM:143 HUP:129; do
 	# The exporter waits for a reader who does not read.
+	# shellcheck disable=SC2217
 	sleep 1000 <p &
 	reader=$!
 	env --default-signal=INT,TERM,HUP mbxexport -u joe maildir:B >p 2>err &
