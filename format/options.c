@@ -328,7 +328,7 @@ static const char *program_name(enum program program)
 int options_parse(enum program program, int argc, char **argv, struct options *o,
                   struct mbx_err *err)
 {
-	struct getopt_tables tables;
+	struct getopt_tables tables = { .letters = "" };
 	int got, ret = 0;
 
 	*o = (struct options){ .program = program_name(program),

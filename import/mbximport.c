@@ -87,6 +87,7 @@ static int on_tick(void *ctx, const struct record *rec)
 		break;
 	case REC_BOX:
 		run->progress.boxes++;
+		run->progress.expected_messages += rec->box.expected;
 		break;
 	default:
 		break;

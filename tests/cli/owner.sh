@@ -34,8 +34,8 @@ mbximport --owner nobody 'maildir:theirs/y/%u' <p >out 2>err &
 importer=$!
 exec 8>p
 uids() { awk '/^Uid:/ { print $2 $3 $4 $5 }' "/proc/$importer/status"; }
-nobody=$(id -u nobody)
-wait_for eval '[ "$(uids)" = "$nobody$nobody$nobody$nobody" ]'
+became() { [ "$(uids)" = "$(printf "%s$(id -u "$1")" '' '' '' '')" ]; }
+wait_for became nobody
 pass "privileges are gone before the first byte"
 check "and cannot come back" grep -q '^NoNewPrivs:.*1' "/proc/$importer/status"
 cat a.mbx >&8
