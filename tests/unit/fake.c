@@ -219,7 +219,7 @@ struct fake *fake_everything(bool small)
 /* The eight bytes from offset 8 * word on. */
 static uint64_t made_word(uint64_t seed, uint64_t word)
 {
-	uint64_t x = (seed + word + 1) * UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t x = (seed + (seed == 0 ? word % 8 : word) + 1) * UINT64_C(0x9e3779b97f4a7c15);
 
 	x = (x ^ x >> 29) & UINT64_C(0x3f3f3f3f3f3f3f3f);
 	x += UINT64_C(0x2020202020202020);

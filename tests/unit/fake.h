@@ -15,7 +15,7 @@
 struct fake;
 
 struct fake_body {
-	const char *text; /* NULL: `size` bytes made from `seed` */
+	const char *text; /* NULL: `size` bytes made from `seed`; 0: a line over and over */
 	uint64_t size, seed;
 	uint64_t hint; /* rec_msg.size; 0: the true size */
 	uint64_t told; /* what open() tells; 0: the true size; BODY_SIZE_UNKNOWN */
