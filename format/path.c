@@ -57,16 +57,29 @@ bool utf8_valid(const char *text, size_t len)
 	return true;
 }
 
-/* Copies text, escaping control bytes, '%', invalid UTF-8, and the ASCII bytes in also. */
+/* The length of the run of bytes at text that need no look at UTF-8 and no escape. */
+static size_t plain_run(const char *text, size_t len, const char *also)
+{
+	size_t run = 0;
+
+	while (run < len && text[run] >= ' ' && text[run] < 0x7f && text[run] != '%' &&
+	       text[run] != also[0] && (also[0] == '\0' || text[run] != also[1]))
+		run++;
+	return run;
+}
+
+/* Copies text, escaping control bytes, '%', invalid UTF-8, and the ASCII bytes in also (one or
+ * two). */
 static void put_escaped(struct buf *out, const char *text, size_t len, const char *also)
 {
 	while (len > 0) {
 		unsigned char byte = (unsigned char)*text;
-		size_t n = utf8_sequence(text, len);
+		size_t n = plain_run(text, len, also);
 
-		if (n == 1 &&
-		    (byte < 0x20 || byte == 0x7f || byte == '%' || strchr(also, byte) != NULL))
-			n = 0;
+		if (n == 0) {
+			n = utf8_sequence(text, len);
+			n = n == 1 ? 0 : n; /* ASCII that is not plain */
+		}
 		if (n == 0) {
 			buf_putc(out, '%');
 			buf_putc(out, (unsigned char)hex_digits[byte >> 4]);
