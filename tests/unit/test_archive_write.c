@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include <zstd.h>
 
@@ -30,7 +31,7 @@ Suite *archive_write_suite(void);
 
 /* What the writer told its caller. */
 struct told {
-	unsigned bad, failed, progress;
+	unsigned bad, failed, progress, ends;
 	uint32_t bad_uid;
 	char why[200], user[200];
 	uint64_t messages, bytes;
@@ -51,6 +52,15 @@ static void told_failed(void *ctx, const char *user, const struct mbx_err *why)
 
 	t->failed++;
 	(void)snprintf(t->user, sizeof(t->user), "%s: %.100s", user, why->text);
+}
+
+static void told_end(void *ctx, const char *user, const struct rec_user_end *end)
+{
+	struct told *t = ctx;
+
+	ck_assert_ptr_nonnull(user);
+	ck_assert_int_eq(end->status == USER_FAILED, end->code != 0);
+	t->ends++;
 }
 
 static void told_progress(void *ctx, uint64_t messages, uint64_t bytes, uint64_t written)
@@ -79,6 +89,7 @@ static int write_to(int fd, const struct fake *f, unsigned jobs, struct told *to
 		.bad = told_bad,
 		.progress = told_progress,
 		.user_failed = told_failed,
+		.user_end = told_end,
 		.ctx = told != NULL ? told : &nobody,
 	};
 	struct sink *sink;
@@ -302,6 +313,7 @@ START_TEST(everything)
 	ck_assert_uint_eq(summary.totals.changed, 3); /* one vanished, two told by the source */
 	ck_assert_uint_eq(summary.segments, p.frames);
 	ck_assert_uint_eq(told.bad, 3);
+	ck_assert_uint_eq(told.ends, 2);
 	ck_assert_uint_eq(told.messages, 32);
 	ck_assert_uint_eq(told.bytes, summary.totals.bytes);
 	row = row_of(&p, 'L', 0);
@@ -548,6 +560,7 @@ START_TEST(bad_limit)
 	fake_end(f);
 	make(f, 2, &told, &summary, &one);
 	ck_assert_uint_eq(told.bad, 1);
+	ck_assert_uint_eq(told.ends, 3);
 	ck_assert_uint_eq(told.failed, 1);
 	ck_assert_ptr_eq(strstr(told.user, "b: more unreadable"), told.user);
 	ck_assert_uint_eq(summary.totals.failed_users, 1);
@@ -818,6 +831,37 @@ START_TEST(full_device)
 }
 END_TEST
 
+/* A limit of 1 MiB a second makes 300 KiB take a quarter of a second at least. */
+START_TEST(rate_limit)
+{
+	struct archive_write_opts opts = { .jobs = 1, .bwlimit = 1 << 20 };
+	struct fake *f = fake_new();
+	struct timespec from, to;
+	struct sink *sink;
+	struct mbx_err err;
+	int64_t took;
+
+	fake_user(f, "joe");
+	fake_box(f, "INBOX");
+	fake_msg(f, 1, &(struct fake_body){ .size = 400000, .seed = 1 });
+	fake_box_end(f);
+	fake_user_end(f);
+	fake_end(f);
+	opts.fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	ck_assert_int_eq(archive_sink_open(&opts, &sink, &err), 0);
+	ck_assert_int_eq(fake_put_all(f, sink, &err), 0);
+	ck_assert_int_eq(sink_finish(sink, &err), 0);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	ck_assert_uint_gt(archive_sink_summary(sink)->archive_bytes, 300 << 10);
+	took = (to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000;
+	ck_assert_int_ge(took, 220);
+	sink_close(sink);
+	close(opts.fd);
+	fake_free(f);
+}
+END_TEST
+
 /* Closed half way, with jobs inside. */
 START_TEST(given_up)
 {
@@ -915,6 +959,7 @@ Suite *archive_write_suite(void)
 	tcase_add_test(tc, cuts);
 	tcase_add_test(tc, closed_pipe);
 	tcase_add_test(tc, full_device);
+	tcase_add_test(tc, rate_limit);
 	tcase_add_loop_test(tc, given_up, 0, 12);
 	tcase_add_loop_test(tc, broken_order, 0, 8);
 	suite_add_tcase(s, tc);
