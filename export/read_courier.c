@@ -491,5 +491,7 @@ const struct store_reader reader_courier = {
 	.summary = "Courier-IMAP's Maildir",
 	.keys = keys,
 	.known = KNOWN | FIELD_QUOTA,
+	/* UIDLs are "UID<n>-<uidv>" or the file's name; the order is that of the files' names. */
+	.own_form = FIELD_UIDL | FIELD_UIDL_ORDER,
 	.open = open_courier,
 };

@@ -24,6 +24,9 @@ struct store_reader {
 	const char *name, *summary; /* "maildir", one line for --help */
 	const char *const *keys;    /* see store_spec_check_keys() */
 	uint32_t known;             /* enum mbx_field bits that it can tell */
+	/* Of these, what the store can hold in a form of its own only, so that values of another
+	 * store may be gone, or follow from something else, without anything being wrong. */
+	uint32_t own_form;
 	/* 66 if there is no such store or user. */
 	int (*open)(const struct store_loc *loc, const struct reader_opts *opts,
 	            struct source **src_r, struct mbx_err *err);

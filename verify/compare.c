@@ -420,6 +420,8 @@ int compare_run(const struct compare_opts *opts, const struct compare_side sides
 	arena_init(&c.held_arena);
 	c.labels[0] = sides[0].label;
 	c.labels[1] = sides[1].label;
+	c.own_form = sides[0].own_form ^ sides[1].own_form;
+	c.own_side = (c.own_form & sides[1].own_form) != 0 ? 1 : 0;
 	if (sides[0].stream != NULL && sides[1].stream != NULL)
 		ret = run_streams(&c, sides, err);
 	else if (sides[0].stream != NULL)

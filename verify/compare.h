@@ -22,7 +22,9 @@
  * 4. Messages that stand under one UID in A and another in B, known by digest (or GUID below
  *    content), are one difference "uid"; messages that changed places are one difference
  *    "message-order".
- * 5. UIDNEXT counts as at least the last UID + 1 on both sides: an index may lag.
+ * 5. What a store with a form of its own for a field (store_reader.own_form) cannot hold of the
+ * other side's values is not compared.
+ * 6. UIDNEXT counts as at least the last UID + 1 on both sides: an index may lag.
  */
 enum proof_level {
 	PROOF_COUNT,
@@ -45,6 +47,7 @@ struct difference {
 /* One of the two sides: a stream, or users opened by name as the other side gives them. */
 struct compare_side {
 	const char *label;     /* "archive", "maildir" */
+	uint32_t own_form;     /* as in struct store_reader */
 	struct source *stream; /* borrowed; NULL: open() */
 	/* 1 and a source of that user alone; 0 there is no such user; -1. */
 	int (*open)(void *ctx, const char *user, struct source **src_r, struct mbx_err *err);

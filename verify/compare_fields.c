@@ -1,3 +1,4 @@
+#include "format/codec/popsize.h"
 #include "format/digest.h"
 #include "format/path.h"
 #include "format/roots.h"
@@ -351,6 +352,43 @@ static void compare_keywords(struct compare *c, const struct rec_msg *a, const s
 		field_found(c, FIELD_KEYWORDS, uid, NULL);
 }
 
+/* Leaves out a value that the store with a form of its own cannot hold; said once. */
+static void pass_own_form(struct compare *c, uint32_t field)
+{
+	if (compared(c, field) && (c->told_own_form & field) == 0)
+		compare_note(c, "%s that the store has no form for (%s: %s)", field_name(field),
+		             c->own_side == 0 ? "A" : "B", c->labels[c->own_side]);
+	c->told_own_form |= field;
+}
+
+/* A Courier store without a UIDL that it could hold has lost it. */
+static void compare_uidl(struct compare *c, uint32_t uid, const char *a, const char *b)
+{
+	const char *own = c->own_side == 0 ? a : b;
+	const char *other = c->own_side == 0 ? b : a;
+	uint64_t n, uidv;
+
+	if ((c->own_form & FIELD_UIDL) == 0 || own != NULL || other == NULL ||
+	    (path_is_inbox(c->path) &&
+	     popsize_from_uidl(slice_str(other), slice_str(""), &n, &uidv)))
+		compare_strings(c, FIELD_UIDL, uid, a, b);
+	else
+		pass_own_form(c, FIELD_UIDL);
+}
+
+/* In a Courier store the order follows from the names of the files: one that it does not have, or
+ * that has come about there, is nothing lost. */
+static void compare_uidl_order(struct compare *c, uint32_t uid, uint64_t a, uint64_t b)
+{
+	uint64_t own = c->own_side == 0 ? a : b;
+	bool follows = (a == 0) != (b == 0) && (own == 0 || c->own_side == 1);
+
+	if (follows && (c->own_form & FIELD_UIDL_ORDER) != 0)
+		pass_own_form(c, FIELD_UIDL_ORDER);
+	else
+		compare_numbers(c, FIELD_UIDL_ORDER, uid, a, b);
+}
+
 void compare_msg_fields(struct compare *c, uint32_t uid, const struct rec_msg *a,
                         const struct rec_msg *b)
 {
@@ -364,8 +402,8 @@ void compare_msg_fields(struct compare *c, uint32_t uid, const struct rec_msg *a
 	if (a->modseq != 0 && b->modseq != 0)
 		compare_numbers(c, FIELD_MODSEQ, uid, a->modseq, b->modseq);
 	compare_strings(c, FIELD_GUID, uid, a->guid, b->guid);
-	compare_strings(c, FIELD_UIDL, uid, a->uidl, b->uidl);
-	compare_numbers(c, FIELD_UIDL_ORDER, uid, a->uidl_order, b->uidl_order);
+	compare_uidl(c, uid, a->uidl, b->uidl);
+	compare_uidl_order(c, uid, a->uidl_order, b->uidl_order);
 }
 
 void compare_body(struct compare *c, const struct rec_msg *a, const struct rec_msg *b)

@@ -48,8 +48,11 @@ struct held {
 struct compare {
 	struct compare_opts opts;
 	struct compare_result *result;
-	uint32_t fields;  /* compared for the user in hand */
-	uint32_t told[3]; /* named as not compared: unknown to A, B, both */
+	uint32_t fields;   /* compared for the user in hand */
+	uint32_t own_form; /* fields that one side has in a form of its own only */
+	unsigned own_side; /* that side */
+	uint32_t told[3];  /* named as not compared: unknown to A, B, both */
+	uint32_t told_own_form;
 	bool told_invented, told_derived;
 	const char *labels[2];
 	const char *user, *path; /* for differences */

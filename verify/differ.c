@@ -203,6 +203,7 @@ static int open_sides(struct run *run, struct compare_side sides[2], struct mbx_
 		                     "with a map of users %s needs -u, -F or -A", run->in[0].text);
 	for (unsigned i = 0; i < 2; i++) {
 		sides[i] = (struct compare_side){ .label = input_label(&run->in[i]),
+			                          .own_form = input_own_form(&run->in[i]),
 			                          .single = input_is_single(&run->in[i]),
 			                          .open = i == 0 ? open_in_a : open_in_b,
 			                          .ctx = run };

@@ -72,6 +72,11 @@ const char *input_label(const struct input *in)
 	return in->driver != NULL ? in->driver->name : "archive";
 }
 
+uint32_t input_own_form(const struct input *in)
+{
+	return in->driver != NULL ? in->driver->own_form : 0;
+}
+
 bool input_is_template(const struct input *in)
 {
 	return in->spec != NULL && store_spec_has_variables(in->spec);

@@ -40,6 +40,7 @@ int input_init(struct input *in, const struct options *o, const char *text, stru
 void input_release(struct input *in);
 
 const char *input_label(const struct input *in); /* "archive", "maildir" */
+uint32_t input_own_form(const struct input *in); /* as in struct store_reader; 0 of an archive */
 /* A STORE that holds a user for each name: read on demand unless users were named. */
 bool input_is_template(const struct input *in);
 /* A STORE without variables. */

@@ -423,6 +423,81 @@ START_TEST(unknown_is_not_compared)
 }
 END_TEST
 
+/* A side that has UIDLs and their order in a form of its own, as Courier. */
+static const struct {
+	const char *was;     /* UIDL of the message that has none in B */
+	uint32_t in_a, in_b; /* own_form */
+	const char *text, *notes;
+} own_uidls[] = {
+	{ "u9", 0, FIELD_UIDL, "", "uidl that the store has no form for (B: y)\n" },
+	{ "UID7-3", 0, FIELD_UIDL, "joe: INBOX: uid 9: uidl: UID7-3 != -\n", "" },
+	{ "UID7-3", FIELD_UIDL, 0, "joe: INBOX: uid 9: uidl: UID7-3 != -\n", "" },
+	{ "u9", FIELD_UIDL, FIELD_UIDL, "joe: INBOX: uid 9: uidl: u9 != -\n", "" },
+	{ "u9", 0, 0, "joe: INBOX: uid 9: uidl: u9 != -\n", "" },
+};
+
+static void run_own(struct outcome *o, struct model *a, struct model *b, uint32_t in_a,
+                    uint32_t in_b)
+{
+	struct compare_opts opts = { .level = PROOF_STATE,
+		                     .found = note_found,
+		                     .not_compared = note_not_compared,
+		                     .ctx = o };
+	struct compare_side sides[2] = {
+		{ .label = "x", .own_form = in_a, .stream = open_model(a, PROOF_STATE) },
+		{ .label = "y", .own_form = in_b, .stream = open_model(b, PROOF_STATE) },
+	};
+
+	ck_assert_int_eq(compare_run(&opts, sides, &o->result, &o->err), 0);
+	source_close(sides[0].stream);
+	source_close(sides[1].stream);
+}
+
+START_TEST(own_uidl)
+{
+	struct model a, b;
+	struct outcome o = { 0 };
+
+	model_sample(&a);
+	model_sample(&b);
+	model_find(&a, "joe", "INBOX", 9)->uidl = own_uidls[_i].was;
+	plant_uidl(&b);
+	run_own(&o, &a, &b, own_uidls[_i].in_a, own_uidls[_i].in_b);
+	ck_assert_str_eq(buf_str(&o.text), own_uidls[_i].text);
+	ck_assert_ptr_ne(strstr(buf_str(&o.notes), own_uidls[_i].notes), NULL);
+	outcome_release(&o);
+}
+END_TEST
+
+static const struct {
+	uint64_t a, b;
+	uint32_t in_a, in_b; /* own_form */
+	const char *text;
+} own_orders[] = {
+	{ 4, 0, 0, FIELD_UIDL_ORDER, "" },
+	{ 0, 4, 0, FIELD_UIDL_ORDER, "" },
+	{ 4, 5, 0, FIELD_UIDL_ORDER, "joe: INBOX: uid 9: order: 4 != 5\n" },
+	{ 4, 0, FIELD_UIDL_ORDER, 0, "joe: INBOX: uid 9: order: 4 != -\n" },
+	{ 0, 4, FIELD_UIDL_ORDER, 0, "" },
+	{ 4, 0, FIELD_UIDL_ORDER, FIELD_UIDL_ORDER, "joe: INBOX: uid 9: order: 4 != -\n" },
+	{ 4, 0, 0, 0, "joe: INBOX: uid 9: order: 4 != -\n" },
+};
+
+START_TEST(own_order)
+{
+	struct model a, b;
+	struct outcome o = { 0 };
+
+	model_sample(&a);
+	model_sample(&b);
+	model_find(&a, "joe", "INBOX", 9)->order = own_orders[_i].a;
+	model_find(&b, "joe", "INBOX", 9)->order = own_orders[_i].b;
+	run_own(&o, &a, &b, own_orders[_i].in_a, own_orders[_i].in_b);
+	ck_assert_str_eq(buf_str(&o.text), own_orders[_i].text);
+	outcome_release(&o);
+}
+END_TEST
+
 /* Different names, one user each: the same user. With two on one side: two others. */
 START_TEST(single_users)
 {
@@ -671,6 +746,8 @@ Suite *compare_suite(void)
 	tcase_add_test(tc, equal_is_equal);
 	tcase_add_test(tc, counts_only);
 	tcase_add_test(tc, unknown_is_not_compared);
+	tcase_add_loop_test(tc, own_uidl, 0, ARRAY_SIZE(own_uidls));
+	tcase_add_loop_test(tc, own_order, 0, ARRAY_SIZE(own_orders));
 	tcase_add_loop_test(tc, single_users, 0, 2);
 	tcase_add_test(tc, mapped_names);
 	tcase_add_test(tc, renumbered);
