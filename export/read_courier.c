@@ -328,28 +328,54 @@ static void read_popsizes(struct courier_reader *c)
 	buf_release(&data);
 }
 
-/* POP3 lists messages by the number at the start of their names. */
+/* POP3 lists messages by the number at the start of their names, then by the names, each with the
+ * ':' behind it (imap/pop3dserver.C, cmpmsgs). */
 struct pop_key {
 	uint64_t number;
+	struct slice base;
 	size_t msg;
 };
 
 static int by_pop(const void *pa, const void *pb)
 {
 	const struct pop_key *a = pa, *b = pb;
+	size_t len = a->base.len < b->base.len ? a->base.len : b->base.len;
+	int order;
 
 	if (a->number != b->number)
 		return a->number < b->number ? -1 : 1;
-	return (a->msg > b->msg) - (a->msg < b->msg);
+	order = memcmp(a->base.ptr, b->base.ptr, len);
+	if (order != 0 || a->base.len == b->base.len)
+		return order;
+	if (a->base.len < b->base.len)
+		return MAILDIR_SEP < (unsigned char)b->base.ptr[len] ? -1 : 1;
+	return MAILDIR_SEP < (unsigned char)a->base.ptr[len] ? 1 : -1;
 }
 
-static uint64_t pop_number(const struct maildir_list *l, size_t i)
+static struct pop_key pop_key(const struct maildir_list *l, size_t i)
 {
-	struct slice base = maildir_list_base(l, &l->msgs[i]);
-	uint64_t number = 0;
+	struct pop_key key = { 0, maildir_list_base(l, &l->msgs[i]), i };
+	struct slice base = key.base;
 
-	(void)slice_number(&base, UINT64_MAX / 2, &number);
-	return number;
+	(void)slice_number(&base, UINT64_MAX / 2, &key.number);
+	return key;
+}
+
+static bool in_pop_order(const struct maildir_list *l)
+{
+	struct pop_key last = { 0 };
+
+	for (size_t i = 0; i < l->count; i++) {
+		struct pop_key key;
+
+		if (l->msgs[i].place == PLACE_NONE)
+			continue;
+		key = pop_key(l, i);
+		if (last.base.ptr != NULL && by_pop(&last, &key) > 0)
+			return false;
+		last = key;
+	}
+	return true;
 }
 
 /* Orders are given only where they say more than the UIDs. */
@@ -357,25 +383,17 @@ static void read_orders(struct courier_reader *c)
 {
 	const struct maildir_list *l = &c->base.box->list;
 	struct pop_key *all;
-	uint64_t last = 0;
-	bool ordered = true;
 	size_t count = 0;
 
-	for (size_t i = 0; ordered && i < l->count; i++) {
-		if (l->msgs[i].place == PLACE_NONE)
-			continue;
-		ordered = pop_number(l, i) >= last;
-		last = pop_number(l, i);
-	}
-	if (ordered)
+	if (in_pop_order(l))
 		return;
 	all = xcalloc(l->count, sizeof(*all));
-	c->orders = xcalloc(l->count, sizeof(*c->orders));
 	for (size_t i = 0; i < l->count; i++) {
 		if (l->msgs[i].place != PLACE_NONE)
-			all[count++] = (struct pop_key){ pop_number(l, i), i };
+			all[count++] = pop_key(l, i);
 	}
 	qsort(all, count, sizeof(*all), by_pop);
+	c->orders = xcalloc(l->count, sizeof(*c->orders));
 	for (size_t i = 0; i < count; i++)
 		c->orders[all[i].msg] = i + 1;
 	free(all);

@@ -88,6 +88,11 @@ static const struct {
 	  "f m/cur/20.c:2, c\n",
 	  "B INBOX v7 n9 x3\nM 1  n=30.a o=3 s1 \"a\"\nM 2  n=10.b o=1 s1 \"b\"\n"
 	  "M 3  n=20.c o=2 s1 \"c\"\nE 3 0\n" DONE(1, 3, 0, 0) },
+	{ "POP3 order within a second: by name, with the ':' behind it",
+	  "f m/courierimapuiddb 1 7 9|1 5.c|2 5.ab|3 5.a,S=1|4 5.a|\nf m/cur/5.c:2, c\n"
+	  "f m/cur/5.ab:2, b\nf m/cur/5.a,S=1:2, d\nf m/cur/5.a:2, a\n",
+	  "B INBOX v7 n9 x4\nM 1  n=5.c o=4 s1 \"c\"\nM 2  n=5.ab o=3 s1 \"b\"\n"
+	  "M 3  n=5.a,S=1 o=1 s1 \"d\"\nM 4  n=5.a o=2 s1 \"a\"\nE 4 0\n" DONE(1, 4, 0, 0) },
 	{ "quota", "d m/cur\nf m/maildirsize 1000S|\n",
 	  "A 4 storage 1000\nB INBOX v1 n1 x0 +invented\nE 0 0\n" DONE(1, 0, 0, 0) },
 	{ "side files that are links",
