@@ -14,6 +14,7 @@
 
 #define KEYWORD_FILE_MAX (1024u * 1024 * 1024) /* found by 31-bit offsets */
 #define SIDE_FILE_MAX    (1024u * 1024)
+#define SUBSCRIPTIONS    "courierimapsubscribed"
 #define KEYWORD_DIR      "courierimapkeywords"
 #define ACL_FILE         "courierimapacl"
 #define ACL_PARENTS      "courierimaphieracl"
@@ -46,20 +47,87 @@ static struct courier_reader *of(struct maildir_reader *r)
 	return (struct courier_reader *)r;
 }
 
+/* The charset of all folder names. Courier writes UTF-8 from version 5 on, modified UTF-7 before,
+ * and nothing in the store tells which: one name that can only be UTF-8 decides, since a server of
+ * version 5 shows all names as they are. */
+struct charset_hints {
+	bool utf8, mutf7;
+};
+
+static void take_hint(struct charset_hints *h, const char *name, size_t len)
+{
+	enum folder_hint hint = folder_hint(slice_of(name, len));
+
+	h->utf8 = h->utf8 || hint == FOLDER_SAYS_UTF8;
+	h->mutf7 = h->mutf7 || hint == FOLDER_SAYS_MUTF7;
+}
+
+static int hints_of_folders(struct courier_reader *c, struct charset_hints *h, struct mbx_err *err)
+{
+	const struct tree *root = &c->base.store->root;
+	DIR *dir = tree_opendir(root, err);
+	const struct dirent *de;
+	int ret;
+
+	if (dir == NULL)
+		return -1;
+	while ((ret = tree_next(root, dir, &de, err)) == 1) {
+		if (de->d_name[0] == '.')
+			take_hint(h, de->d_name, strlen(de->d_name));
+	}
+	(void)closedir(dir);
+	return ret;
+}
+
+static void hints_of_subscriptions(struct courier_reader *c, struct charset_hints *h)
+{
+	struct slice rest, line;
+	struct mbx_err ignored; /* said where they are read */
+	struct buf data;
+
+	buf_init(&data);
+	if (tree_read(&c->base.store->root, SUBSCRIPTIONS, LIMIT_ACCOUNT_BYTES, &data, &ignored) ==
+	    1) {
+		rest = slice_of(buf_str(&data), data.len);
+		while (slice_cut(&rest, '\n', &line))
+			take_hint(h, line.ptr, line.len);
+	}
+	buf_release(&data);
+}
+
+static int find_charset(struct courier_reader *c, const struct store_loc *loc, struct mbx_err *err)
+{
+	struct charset_hints h = { .utf8 = store_loc_key(loc, "UTF-8") != NULL };
+
+	c->naming.charset = FOLDER_UTF8;
+	if (!h.utf8 && store_loc_key(loc, "UTF-7") == NULL) {
+		if (hints_of_folders(c, &h, err) < 0)
+			return -1;
+		hints_of_subscriptions(c, &h);
+		if (h.utf8 || !h.mutf7)
+			return 0;
+		maildir_say(&c->base, REPORT_NOTE, "charset", NULL,
+		            "%s: folder names are taken as modified UTF-7, as Courier wrote them "
+		            "before version 5",
+		            c->base.store->root.path);
+	}
+	if (!h.utf8)
+		c->naming.charset = FOLDER_MUTF7;
+	return 0;
+}
+
 static int start(struct maildir_reader *r, const struct store_loc *loc, struct mbx_err *err)
 {
 	struct courier_reader *c = of(r);
 
-	(void)loc;
 	acl_init(&c->acl);
 	buf_init(&c->list);
 	buf_init(&c->updates);
 	buf_init(&c->uidl_text);
 	c->naming.layout = FOLDER_MAILDIRPP;
-	c->naming.charset = FOLDER_DETECT;
-	if (maildir_find_folders(r, &c->naming, err) < 0)
+	if (find_charset(c, loc, err) < 0 || maildir_find_folders(r, &c->naming, err) < 0)
 		return -1;
-	maildir_subscriptions(r, true, &c->naming, &r->store->root, "courierimapsubscribed");
+	maildir_subscriptions(r, true, &c->naming, &r->store->root, SUBSCRIPTIONS);
 	maildir_quota(r);
 	return 0;
 }
@@ -478,7 +546,7 @@ static void release(struct maildir_reader *r)
 	acl_release(&c->acl);
 }
 
-static const char *const keys[] = { NULL };
+static const char *const keys[] = { "UTF-8", "UTF-7", NULL };
 
 #define KNOWN                                                                                      \
 	(FIELD_UID | FIELD_INTERNALDATE | FIELD_FLAGS | FIELD_KEYWORDS | FIELD_UIDL |              \

@@ -391,7 +391,8 @@ static int writer_open(const struct store_loc *loc, const struct writer_opts *op
 
 	u->flavour = &courier_flavour;
 	u->own = c;
-	u->naming = (struct folder_naming){ .layout = FOLDER_MAILDIRPP, .charset = FOLDER_UTF8 };
+	u->naming =
+	    (struct folder_naming){ .layout = FOLDER_MAILDIRPP, .charset = FOLDER_UTF8_BASIC };
 	sidefile_init(&c->uiddb);
 	if (maildir_user_open(u, loc, opts, err) < 0 || exist_judge(u, err) < 0) {
 		maildir_user_free(u);
@@ -409,7 +410,7 @@ static uint32_t caps(const struct store_loc *loc)
 	       FIELD_SUBSCRIPTIONS | FIELD_QUOTA | FIELD_SHARING;
 }
 
-static const char *const keys[] = { NULL };
+static const char *const keys[] = { "UTF-8", NULL };
 
 const struct store_writer writer_courier = {
 	.name = "courier",

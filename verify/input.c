@@ -205,7 +205,9 @@ bool input_layout(const struct input *in, const char *path, struct buf *out)
 	const char *layout = key_value(in->spec, "LAYOUT");
 	const char *escape = key_value(in->spec, "ESCAPE");
 
-	if (strcmp(in->driver->name, "courier") == 0 || key_value(in->spec, "UTF-8") != NULL)
+	if (strcmp(in->driver->name, "courier") == 0)
+		naming.charset = FOLDER_UTF8_BASIC;
+	else if (key_value(in->spec, "UTF-8") != NULL)
 		naming.charset = FOLDER_UTF8;
 	if (layout != NULL && strcasecmp(layout, "fs") == 0)
 		naming.layout = FOLDER_FS;

@@ -60,8 +60,7 @@ static bool usable_level(const struct buf *b)
 
 /* Decodes one level to its true bytes. False if it is not of the form; out then holds level's own
  * bytes. */
-static bool decode_level(const struct folder_naming *naming, enum folder_charset charset,
-                         struct slice level, struct buf *out)
+static bool decode_level(const struct folder_naming *naming, struct slice level, struct buf *out)
 {
 	struct buf plain;
 	bool ok;
@@ -69,7 +68,7 @@ static bool decode_level(const struct folder_naming *naming, enum folder_charset
 	buf_reset(out);
 	buf_init(&plain);
 	unescape(naming, level, &plain);
-	if (charset == FOLDER_MUTF7) {
+	if (naming->charset == FOLDER_MUTF7) {
 		ok = mutf7_to_utf8(out, buf_str(&plain), plain.len);
 	} else {
 		ok = utf8_valid(buf_str(&plain), plain.len);
@@ -84,21 +83,19 @@ static bool decode_level(const struct folder_naming *naming, enum folder_charset
 	return ok;
 }
 
-/* The rule of FOLDER_DETECT. */
-static enum folder_charset detect(const struct folder_naming *naming, struct slice name)
+enum folder_hint folder_hint(struct slice name)
 {
-	struct slice level;
-	struct buf plain;
-	enum folder_charset charset = FOLDER_MUTF7;
+	bool plain = true, valid;
+	struct buf text;
 
-	if (naming->charset != FOLDER_DETECT)
-		return naming->charset;
-	buf_init(&plain);
-	while (slice_cut(&name, separator(naming), &level))
-		if (!decode_level(naming, FOLDER_MUTF7, level, &plain))
-			charset = FOLDER_UTF8;
-	buf_release(&plain);
-	return charset;
+	for (size_t i = 0; i < name.len; i++)
+		plain = plain && name.ptr[i] != '&' && (unsigned char)name.ptr[i] < 0x80;
+	if (plain)
+		return FOLDER_SAYS_NOTHING;
+	buf_init(&text);
+	valid = mutf7_to_utf8(&text, name.ptr, name.len);
+	buf_release(&text);
+	return valid ? FOLDER_SAYS_MUTF7 : FOLDER_SAYS_UTF8;
 }
 
 /* Directories that are no folders in the fs layout. */
@@ -115,7 +112,6 @@ static bool internal_level(const struct folder_naming *naming, struct slice leve
 static enum folder_result put_levels(const struct folder_naming *naming, struct slice name,
                                      struct buf *path)
 {
-	enum folder_charset charset = detect(naming, name);
 	enum folder_result result = FOLDER_OK;
 	struct slice level;
 	struct buf plain;
@@ -125,7 +121,7 @@ static enum folder_result put_levels(const struct folder_naming *naming, struct 
 		return FOLDER_NOT;
 	buf_init(&plain);
 	while (slice_cut(&name, separator(naming), &level)) {
-		if (!decode_level(naming, charset, level, &plain))
+		if (!decode_level(naming, level, &plain))
 			result = FOLDER_RAW;
 		if (!usable_level(&plain) || internal_level(naming, level) ||
 		    ++levels > LIMIT_LEVELS) {
@@ -270,6 +266,7 @@ static bool sanitize(const struct folder_naming *naming, struct slice level, boo
 		size_t n = utf8_sequence(level.ptr + i, level.len - i);
 
 		if (n == 0 || (i == 0 && whole) ||
+		    (n == 4 && naming->charset == FOLDER_UTF8_BASIC) ||
 		    (n == 1 && forbidden_byte(naming, level, i, first))) {
 			buf_putc(out, '_');
 			changed = true;
@@ -463,18 +460,15 @@ bool folder_from_path(const struct folder_naming *naming, const char *path, stru
 
 bool folder_map_path(const struct folder_naming *naming, const char *path, struct buf *out)
 {
-	struct folder_naming exact = *naming;
 	struct buf name, mapped;
 	bool held;
 
-	if (exact.charset == FOLDER_DETECT)
-		exact.charset = FOLDER_UTF8;
 	buf_init(&name);
 	buf_init(&mapped);
-	held = folder_from_path(&exact, path, &name);
+	held = folder_from_path(naming, path, &name);
 	if (held)
 		buf_puts(out, path);
-	else if (folder_to_path(&exact, buf_str(&name), name.len, &mapped) != FOLDER_NOT)
+	else if (folder_to_path(naming, buf_str(&name), name.len, &mapped) != FOLDER_NOT)
 		buf_put(out, mapped.data, mapped.len);
 	buf_release(&name);
 	buf_release(&mapped);

@@ -31,12 +31,9 @@ enum folder_layout {
 enum folder_charset {
 	FOLDER_MUTF7,
 	FOLDER_UTF8,
-	/* Reading only: Courier from 5 on stores UTF-8, before it modified UTF-7, and nothing in
-	 * the store tells which. Decided per name: valid modified UTF-7 in all levels is that,
-	 * everything else is UTF-8. So only a Courier 5 name that holds "&-" or "&...-" in valid
-	 * form is misread; Courier 5 writes "R&D" as such, which is not modified UTF-7. Writing
-	 * with it means FOLDER_UTF8. */
-	FOLDER_DETECT,
+	/* UTF-8 without characters beyond U+FFFF: Courier's imapd (seen with 5.0.13) ends at the
+	 * first folder with one that LIST comes to, and shows none behind it. */
+	FOLDER_UTF8_BASIC,
 };
 
 struct folder_naming {
@@ -62,6 +59,16 @@ enum folder_result {
 enum folder_result folder_to_path(const struct folder_naming *naming, const char *name, size_t len,
                                   struct buf *path);
 
+/* What one name says of the charset of its store: nothing (plain ASCII without '&'); UTF-8 (8-bit
+ * bytes, or a '&' that is not of modified UTF-7); modified UTF-7, if the store is not UTF-8 after
+ * all, where such a name stands for itself. */
+enum folder_hint {
+	FOLDER_SAYS_NOTHING,
+	FOLDER_SAYS_UTF8,
+	FOLDER_SAYS_MUTF7,
+};
+enum folder_hint folder_hint(struct slice name);
+
 #define FOLDER_ENTRY_MAX 255 /* bytes of one directory entry */
 
 /*
@@ -77,11 +84,12 @@ enum folder_result folder_to_path(const struct folder_naming *naming, const char
  *    leaves no room for a cut one behind it; the levels after it are not in the name.
  *
  * Forbidden are: NUL; with UTF-8 names other control bytes (below 0x20, 0x7f); bytes that are not
- * valid UTF-8; in fs the first byte of a level cur, new, tmp and of the files that the server keeps
- * there (dovecot-uidlist, subscriptions, maildirsize, dovecot.index...; with DIRNAME only
- * those of the root). Without an escape character also: '/', '.' in maildir++, a '~' that begins
- * the path, the first byte of a level that is DIRNAME. (Dovecot mailbox_list_is_valid_name.)
- * With FOLDER_UTF8 text that looks like modified UTF-7 is not special (see FOLDER_DETECT).
+ * valid UTF-8; with FOLDER_UTF8_BASIC characters beyond U+FFFF; in fs the first byte of a level
+ * cur, new, tmp and of the files that the server keeps there (dovecot-uidlist, subscriptions,
+ * maildirsize, dovecot.index...; with DIRNAME only those of the root). Without an escape character
+ * also: '/',
+ * '.' in maildir++, a '~' that begins the path, the first byte of a level that is DIRNAME. (Dovecot
+ * mailbox_list_is_valid_name.) With UTF-8 names text that looks like modified UTF-7 is not special.
  *
  * Two paths get one name only if one of them is spelled like another's mapped name: the writer
  * compares.

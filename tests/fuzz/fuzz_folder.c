@@ -24,12 +24,11 @@ static void check_path(const struct folder_naming *naming, const char *path)
 	buf_init(&map);
 	exact = folder_from_path(naming, path, &name);
 	check_entries(&name);
-	if (naming->charset != FOLDER_DETECT) {
-		fuzz_check(folder_to_path(naming, buf_str(&name), name.len, &back) == FOLDER_OK);
-		fuzz_check((strcmp(buf_str(&back), path) == 0) == exact);
-		fuzz_check(folder_map_path(naming, path, &map) == exact);
-		fuzz_check(strcmp(buf_str(&back), buf_str(&map)) == 0);
-	}
+	fuzz_check(folder_to_path(naming, buf_str(&name), name.len, &back) == FOLDER_OK);
+	fuzz_check((strcmp(buf_str(&back), path) == 0) == exact);
+	fuzz_check(folder_map_path(naming, path, &map) == exact);
+	fuzz_check(strcmp(buf_str(&back), buf_str(&map)) == 0);
+	(void)folder_hint(slice_of(buf_str(&name), name.len));
 	buf_release(&name);
 	buf_release(&back);
 	buf_release(&map);

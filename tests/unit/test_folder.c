@@ -8,11 +8,10 @@
 
 Suite *folder_suite(void);
 
-#define PP  FOLDER_MAILDIRPP
-#define FS  FOLDER_FS
-#define M7  FOLDER_MUTF7
-#define U8  FOLDER_UTF8
-#define DET FOLDER_DETECT
+#define PP FOLDER_MAILDIRPP
+#define FS FOLDER_FS
+#define M7 FOLDER_MUTF7
+#define U8 FOLDER_UTF8
 
 static const struct {
 	struct folder_naming n;
@@ -45,10 +44,6 @@ static const struct {
 	{ { PP, U8, 0, NULL }, ".Entw\xc3\xbcrfe.a&b", FOLDER_OK, "Entw\xc3\xbcrfe/a&b", true },
 	{ { PP, U8, 0, NULL }, ".Entw&APw-rfe", FOLDER_OK, "Entw&APw-rfe", true },
 	{ { PP, U8, 0, NULL }, ".a\xff", FOLDER_RAW, "a%FF", false },
-	{ { PP, DET, 0, NULL }, ".Entw\xc3\xbcrfe", FOLDER_OK, "Entw\xc3\xbcrfe", true },
-	{ { PP, DET, 0, NULL }, ".R&D.x", FOLDER_OK, "R&D/x", true },
-	{ { PP, DET, 0, NULL }, ".R&-D.Entw&APw-rfe", FOLDER_OK, "R&D/Entw\xc3\xbcrfe", false },
-	{ { PP, DET, 0, NULL }, ".Entw&APw-rfe.R&D", FOLDER_OK, "Entw&APw-rfe/R&D", true },
 	{ { PP, M7, '\\', NULL },
 	  ".dot\\2ename.back\\5cslash",
 	  FOLDER_OK,
@@ -106,6 +101,9 @@ static const struct {
 	{ { PP, M7, 0, NULL }, "a%FF", ".a_~########" },
 	{ { PP, U8, 0, NULL }, "a%0Ab", ".a_b~########" },
 	{ { PP, M7, 0, "mails" }, "mails", "._ails~########" },
+	{ { PP, FOLDER_UTF8_BASIC, 0, NULL },
+	  "a\xf0\x9f\x90\x8c/\xef\xbf\xbf",
+	  ".a_~########.\xef\xbf\xbf" },
 	{ { FS, M7, 0, NULL }, "cur/A/tmp", "_ur~########/A/_mp~########" },
 	{ { FS, M7, '\\', NULL }, "new", "_ew~########" },
 	{ { FS, M7, 0, NULL }, "a%2Fb/c.d", "a_b~########/c.d" },
@@ -280,7 +278,7 @@ static const struct {
 	  "V\t2\n\nV&AAk-2\nA\n" },
 	{ SUBS_DOVECOT, { PP, M7, 0, NULL }, "", "v1 ", "V\t2\n\n" },
 	{ SUBS_COURIER,
-	  { PP, DET, 0, NULL },
+	  { PP, U8, 0, NULL },
 	  "INBOX\nINBOX.Sent\nINBOX.Entw\xc3\xbcrfe.R&D\n",
 	  "v0 INBOX|Sent|Entw\xc3\xbcrfe/R&D|",
 	  NULL },
@@ -290,11 +288,34 @@ static const struct {
 	  "v0 Entw\xc3\xbcrfe|INBOX/x|",
 	  NULL },
 	{ SUBS_COURIER,
-	  { PP, DET, 0, NULL },
+	  { PP, U8, 0, NULL },
 	  "#shared.bob.x\nINBOXES.x\nINBOX.\nINBOX..a\nINBOX.INBOX\nInb",
 	  "v0 foreign|foreign|bad|bad|bad|foreign|",
 	  "" },
 };
+
+START_TEST(hints)
+{
+	static const struct {
+		const char *name;
+		enum folder_hint says;
+	} said[] = {
+		{ "", FOLDER_SAYS_NOTHING },
+		{ ".Sent.2019", FOLDER_SAYS_NOTHING },
+		{ ".Entw\xc3\xbcrfe", FOLDER_SAYS_UTF8 },
+		{ ".R&D.x", FOLDER_SAYS_UTF8 },
+		{ ".Entw&APw-rfe.R&D", FOLDER_SAYS_UTF8 },
+		{ ".Entw&APw-rfe.\xc3\xbc", FOLDER_SAYS_UTF8 },
+		{ ".R&-D.Entw&APw-rfe", FOLDER_SAYS_MUTF7 },
+		{ "INBOX.a&-b", FOLDER_SAYS_MUTF7 },
+		{ "\xff", FOLDER_SAYS_UTF8 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(said); i++)
+		ck_assert_msg(folder_hint(slice_str(said[i].name)) == said[i].says, "%s",
+		              said[i].name);
+}
+END_TEST
 
 START_TEST(read_subs)
 {
@@ -338,6 +359,7 @@ Suite *folder_suite(void)
 	tcase_add_test(tc, known_hash);
 	tcase_add_loop_test(tc, lengths, 0, 5);
 	tcase_add_test(tc, fits_exactly);
+	tcase_add_test(tc, hints);
 	tcase_add_loop_test(tc, read_subs, 0, ARRAY_SIZE(subs));
 	suite_add_tcase(s, tc);
 	return s;

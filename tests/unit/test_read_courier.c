@@ -48,17 +48,23 @@ static const struct {
 	{ "letters in file names are no keywords here",
 	  "f m/courierimapuiddb 1 7 9|1 1|\nf m/cur/1:2,Sab a\n",
 	  "B INBOX v7 n9 x1\nM 1 S n=1 s1 \"a\"\nE 1 0\n" DONE(1, 1, 0, 0) },
-	{ "subscriptions lose INBOX., UTF-8 and before",
+	{ "subscriptions lose INBOX.",
 	  "d m/cur\nf m/courierimapsubscribed INBOX|INBOX.Sent|INBOX.Entw\xc3\xbcrfe|INBOX.a&AOQ-|"
 	  "INBOX.gone.deep|#shared.x.y|\n",
-	  "A 0 Entw\xc3\xbcrfe\nA 0 INBOX\nA 0 Sent\nA 0 a\xc3\xa4\nA 0 gone/deep\n"
+	  "A 0 Entw\xc3\xbcrfe\nA 0 INBOX\nA 0 Sent\nA 0 a&AOQ-\nA 0 gone/deep\n"
 	  "B INBOX v1 n1 x0 +invented\nE 0 0\n" DONE(1, 0, 0, 0) },
-	{ "folder names of Courier 5 and 4",
-	  "d m/.Entw\xc3\xbcrfe/cur\nd m/.a&AOQ-/cur\nd m/.R&D/cur\n",
-	  "B Entw\xc3\xbcrfe v1 n1 x0 +invented\nE 0 0\nB R&D v1 n1 x0 +invented\nE 0 0\n"
-	  "B a\xc3\xa4 v1 n1 x0 +invented\nE 0 0\n" DONE(3, 0, 0, 0) },
-	{ "one mailbox twice, in two spellings", "d m/.a\xc3\xa4/cur\nd m/.a&AOQ-/cur\n",
-	  "B a\xc3\xa4 v1 n1 x0 +invented\nE 0 0\n" DONE(1, 0, 1, 0) },
+	{ "folder names of Courier 5: one that can only be UTF-8 decides for all",
+	  "d m/.Entw\xc3\xbcrfe/cur\nd m/.a&AOQ-/cur\nd m/.am&-p/cur\n",
+	  "B Entw\xc3\xbcrfe v1 n1 x0 +invented\nE 0 0\nB a&AOQ- v1 n1 x0 +invented\nE 0 0\n"
+	  "B am&-p v1 n1 x0 +invented\nE 0 0\n" DONE(3, 0, 0, 0) },
+	{ "a '&' that is not of modified UTF-7 decides, too", "d m/.R&D/cur\nd m/.am&-p/cur\n",
+	  "B R&D v1 n1 x0 +invented\nE 0 0\nB am&-p v1 n1 x0 +invented\nE 0 0\n" DONE(2, 0, 0, 0) },
+	{ "and a subscription", "d m/.am&-p/cur\nf m/courierimapsubscribed INBOX.\xc3\xa4|\n",
+	  "A 0 \xc3\xa4\nB am&-p v1 n1 x0 +invented\nE 0 0\n" DONE(1, 0, 0, 0) },
+	{ "folder names of Courier 4",
+	  "d m/.a&AOQ-/cur\nd m/.am&-p/cur\nd m/.x/cur\nf m/courierimapsubscribed INBOX.a&AOQ-|\n",
+	  "A 0 a\xc3\xa4\nB am&p v1 n1 x0 +invented\nE 0 0\nB a\xc3\xa4 v1 n1 x0 +invented\n"
+	  "E 0 0\nB x v1 n1 x0 +invented\nE 0 0\n" DONE(3, 0, 0, 0) },
 	{ "no ACL anywhere, and the default written out",
 	  "d m/cur\nd m/.S/cur\nf m/.S/courierimapacl owner aceilrstwx|administrators "
 	  "aceilrstwx|\n",
@@ -101,6 +107,29 @@ static const struct {
 	  HEAD "\n" MSGS DONE(1, 3, 4, 0) },
 };
 
+/* The keys that decide the charset. */
+static const struct {
+	const char *keys, *expect;
+} charsets[] = {
+	{ "", "B am&p v1 n1 x0 +invented\nE 0 0\n" DONE(1, 0, 0, 0) },
+	{ ":UTF-7", "B am&p v1 n1 x0 +invented\nE 0 0\n" DONE(1, 0, 0, 0) },
+	{ ":UTF-8", "B am&-p v1 n1 x0 +invented\nE 0 0\n" DONE(1, 0, 0, 0) },
+};
+
+START_TEST(charset_keys)
+{
+	struct treefix t;
+	struct buf out;
+
+	treefix_make(&t, "d m/.am&-p/cur\n");
+	buf_init(&out);
+	treefix_read(&t, &reader_courier, "m", charsets[_i].keys, NULL, &out);
+	ck_assert_str_eq(buf_str(&out), charsets[_i].expect);
+	buf_release(&out);
+	treefix_free(&t);
+}
+END_TEST
+
 START_TEST(rules)
 {
 	struct treefix t;
@@ -128,6 +157,7 @@ Suite *read_courier_suite(void)
 	TCase *tc = tcase_create("rules");
 
 	tcase_set_timeout(tc, 30);
+	tcase_add_loop_test(tc, charset_keys, 0, ARRAY_SIZE(charsets));
 	tcase_add_loop_test(tc, rules, 0, ARRAY_SIZE(cases));
 	suite_add_tcase(s, tc);
 	return s;
