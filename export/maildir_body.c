@@ -210,22 +210,35 @@ static int open_compressed(struct maildir_body *m, enum inflate_kind kind, struc
 	return ret < 0 ? -1 : 0;
 }
 
-/* Takes the file as it is. */
+/* Takes the file as it is, after an attempt to inflate it. */
 static int open_plain(struct maildir_body *m, struct mbx_err *err)
 {
 	inflate_free(m->inflate);
 	m->inflate = NULL;
-	m->head_at = 0;
+	free(m->head);
+	m->head = NULL;
+	m->head_len = m->head_at = 0;
 	m->plain_size = m->file_size;
-	m->whole = m->head_len == m->file_size;
-	m->file_at = m->head_len;
-	if (!m->whole && lseek(m->fd, (off_t)m->head_len, SEEK_SET) < 0)
+	if (lseek(m->fd, 0, SEEK_SET) < 0)
 		return fail_sys(m, err);
-	return 0;
+	return read_head(m, err);
 }
 
-/* Plain or compressed? A damaged compressed file whose name tells the file's own size as that of
- * the plain message only looks compressed. */
+/* What begins like a compressed message and is none. */
+static void say_looks_compressed(const struct maildir_body *m, enum inflate_kind kind)
+{
+	const struct maildir_store *store = m->box->store;
+
+	if (store->report != NULL)
+		report_say(store->report, REPORT_WARNING, "looks-compressed", store->user,
+		           m->box->path, m->box->list.msgs[m->msg].uid,
+		           "begins like %s, but is not: taken as it is", inflate_name(kind));
+}
+
+/* Plain or compressed? Dovecot writes S=, the plain size, into the name of each message that it
+ * compresses, and needs it to read one. So a file is compressed that can be inflated, unless its
+ * name tells the file's own size; damaged, if it cannot and its name tells another size; and else
+ * a message that only looks compressed. */
 static int open_content(struct maildir_body *m, const struct maildir_name *name,
                         struct mbx_err *err)
 {
@@ -234,14 +247,16 @@ static int open_content(struct maildir_body *m, const struct maildir_name *name,
 	m->plain_size = m->file_size;
 	if (kind == INFLATE_NONE)
 		return 0;
-	if (open_compressed(m, kind, err) == 0)
-		return 0;
-	if (err->code == MBX_CHANGED || err->scope != ERR_MSG || !name->has_size ||
-	    name->size != m->file_size) {
+	if (open_compressed(m, kind, err) == 0) {
+		if (!name->has_size || name->size != m->file_size || name->size == m->plain_size)
+			return 0;
+	} else if (err->code == MBX_CHANGED || err->sys != 0 || err->scope != ERR_MSG ||
+	           (name->has_size && name->size != m->file_size)) {
 		char text[MAILDIR_FILE_MAX];
 
 		return mbx_context(err, "%s/%s", m->box->dir.path, name_of(m, text));
 	}
+	say_looks_compressed(m, kind);
 	return open_plain(m, err);
 }
 

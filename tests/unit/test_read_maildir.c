@@ -533,9 +533,14 @@ static const struct {
 	const char *name;
 	int cut; /* bytes missing at the end */
 } packed[] = {
-	{ 0, "1.x:2,", 0 },       { 1000, "1.x,S=1000:2,", 0 },       { 1000, "1.x,S=999:2,", 0 },
-	{ 4194303, "1.x:2,", 0 }, { 4194304, "1.x,S=4194304:2,", 0 }, { 9000000, "1.x,S=17:2,", 0 },
-	{ 1000, "1.x:2,", 3 },    { 9000000, "1.x:2,", 3 },
+	{ 0, "1.x:2,", 0 },
+	{ 1000, "1.x,S=1000:2,", 0 },
+	{ 1000, "1.x,S=999:2,", 0 },
+	{ 4194303, "1.x:2,", 0 },
+	{ 4194304, "1.x,S=4194304:2,", 0 },
+	{ 9000000, "1.x,S=17:2,", 0 },
+	{ 1000, "1.x,S=1000:2,", 3 },
+	{ 9000000, "1.x,S=9000000:2,", 3 },
 };
 
 static void check_packed(struct body *body, bool cut, const struct buf *want)
@@ -582,23 +587,46 @@ START_TEST(compressed)
 }
 END_TEST
 
-/* What only begins like a compressed message. */
+/* What only begins like a compressed message; what is one, damaged; and one that was stored as a
+ * message's own bytes, as its name tells. */
+static const struct {
+	const char *name; /* of the file, of 9 bytes or of a whole gzip file */
+	bool gzip;
+	const char *body; /* NULL: cannot be read */
+} lookalikes[] = {
+	{ "1.x,S=9:2,", false, "BZh1plain" },    { "1.x:2,", false, "BZh1plain" },
+	{ "1.x,S=10:2,", false, NULL },          { "1.x:2,", true, "hello\n" },
+	{ "1.x,S=6:2,", true, "hello\n" },       { "1.x,S=7:2,", true, "hello\n" },
+	{ "1.x,S=26:2,", true, "\x1f\x8b\x08" },
+};
+
 START_TEST(looks_compressed)
 {
+	static const unsigned char gz[26] = "\x1f\x8b\x08\0\0\0\0\0\2\3\xcb\x48\xcd\xc9\xc9\xe7\2\0"
+					    "\x20\x30\x3a\x36\6\0\0";
 	struct treefix t;
-	struct buf got;
-	struct body *bodies[2];
+	struct buf file, got;
+	struct body *body;
 	struct body_info info;
 	struct mbx_err err;
 
-	treefix_make(&t, "f m/cur/1.x,S=9:2, BZh1plain\nf m/cur/2.x:2, BZh1plain\n");
+	buf_init(&file);
 	buf_init(&got);
-	ck_assert_uint_eq(take_bodies(&t, bodies, 2), 2);
-	read_body(bodies[0], 4, &got);
-	ck_assert_str_eq(buf_str(&got), "BZh1plain");
-	ck_assert_int_eq(body_open(bodies[1], &info, &err), -1);
-	body_close(bodies[0]);
-	body_close(bodies[1]);
+	if (lookalikes[_i].gzip)
+		buf_put(&file, gz, sizeof(gz));
+	else
+		buf_puts(&file, "BZh1plain");
+	treefix_make(&t, "d m/cur\n");
+	write_message(&t, lookalikes[_i].name, &file);
+	ck_assert_uint_eq(take_bodies(&t, &body, 1), 1);
+	if (lookalikes[_i].body != NULL) {
+		read_body(body, 4, &got);
+		ck_assert_str_eq(buf_str(&got), lookalikes[_i].body);
+	} else {
+		ck_assert_int_eq(body_open(body, &info, &err), -1);
+	}
+	body_close(body);
+	buf_release(&file);
 	buf_release(&got);
 	treefix_free(&t);
 }
@@ -790,7 +818,7 @@ Suite *read_maildir_suite(void)
 	tcase_add_loop_test(tc, compressed, 0, ARRAY_SIZE(packed));
 	tcase_add_loop_test(tc, resized, 0, 2);
 	tcase_add_loop_test(tc, of_others, 0, ARRAY_SIZE(corpus));
-	tcase_add_test(tc, looks_compressed);
+	tcase_add_loop_test(tc, looks_compressed, 0, ARRAY_SIZE(lookalikes));
 	tcase_add_test(tc, many_folders);
 	tcase_add_test(tc, all_renamed);
 	tcase_add_test(tc, levels);
