@@ -57,7 +57,8 @@ def corpus_messages(folder, big):
         dirs.sort()
         for name in sorted(files):
             path = os.path.join(root, name)
-            if os.path.isfile(path) and not os.path.islink(path):
+            # Archives of other stores are no mail: a reader takes what is compressed as compressed mail.
+            if os.path.isfile(path) and not os.path.islink(path) and not name.endswith(".tar.gz"):
                 with open(path, "rb") as f:
                     yield os.path.relpath(path, folder), f.read()
 

@@ -97,7 +97,12 @@ class Imap(imaplib.IMAP4):
                 flags, name = match.groups()
                 if name.startswith('"'):
                     name = re.sub(r"\\(.)", r"\1", name[1:-1])
-            found[self.path(name)] = set(flags.split())
+            path, flags = self.path(name), set(flags.split())
+            # What is only there for what is below: Courier shows the parent of INBOX.INBOX.x as INBOX.INBOX, and
+            # in LSUB parents that nobody has subscribed to (RFC 3501, 6.3.9).
+            if "\\Noselect" in flags and (path == ("INBOX",) or command == "lsub"):
+                continue
+            found[path] = flags
         return found
 
 
