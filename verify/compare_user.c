@@ -48,6 +48,18 @@ static int take_items(struct compare *c, struct side *s, struct items *items, st
 	return 0;
 }
 
+/* One side has failed: what is not there may be there all the same. */
+static bool user_broken(const struct user_pair *p)
+{
+	for (int i = 0; i < 2; i++) {
+		const struct record *rec = &p->sides[i]->rec;
+
+		if (rec->kind == REC_USER_END && rec->user_end.status == USER_FAILED)
+			return true;
+	}
+	return false;
+}
+
 static int compare_accounts(struct user_pair *p, struct mbx_err *err)
 {
 	struct compare *c = p->c;
@@ -60,7 +72,7 @@ static int compare_accounts(struct user_pair *p, struct mbx_err *err)
 		if (take_items(c, p->sides[i], &items[i], &arena, err) < 0)
 			goto out;
 	}
-	if (c->opts.level > PROOF_COUNT)
+	if (c->opts.level > PROOF_COUNT && !user_broken(p))
 		compare_account(c, items[0].list, items[0].count, items[1].list, items[1].count);
 	ret = 0;
 out:
@@ -87,17 +99,6 @@ static void lonely_box(struct compare *c, const struct waiting *w, unsigned whic
 	compare_found(c, "mailbox", 0, NULL, which == 0 ? count : NULL, which == 1 ? count : NULL);
 	c->path = NULL;
 	free(count);
-}
-
-static bool user_broken(const struct user_pair *p)
-{
-	for (int i = 0; i < 2; i++) {
-		const struct record *rec = &p->sides[i]->rec;
-
-		if (rec->kind == REC_USER_END && rec->user_end.status == USER_FAILED)
-			return true;
-	}
-	return false;
 }
 
 /* The mailbox in hand of one side has no counterpart in order. */
@@ -209,15 +210,19 @@ int compare_user(struct compare *c, struct side *a, struct side *b, struct mbx_e
 {
 	struct user_pair p = { .c = c, .sides = { a, b } };
 	char *user = xstrdup(buf_str(&a->name));
+	uint32_t known[2];
 	int ret = -1;
 
 	c->user = user;
 	c->path = NULL;
 	c->fields = a->rec.user.known & b->rec.user.known & ~c->opts.ignore;
 	c->result->users++;
-	compare_tell_unknown(c, a->rec.user.known, b->rec.user.known);
+	known[0] = a->rec.user.known;
+	known[1] = b->rec.user.known;
 	if (side_next(a, err) < 0 || side_next(b, err) < 0)
 		goto out;
+	if (!user_broken(&p))
+		compare_tell_unknown(c, known[0], known[1]);
 	if (compare_accounts(&p, err) < 0 || join_boxes(&p, err) < 0)
 		goto out;
 	if (!user_broken(&p) && resolve_boxes(&p, err) < 0)

@@ -622,6 +622,30 @@ START_TEST(failed_user)
 }
 END_TEST
 
+/* A user that fails at record n: nothing that was not seen of him is called missing or extra. */
+START_TEST(failed_anywhere)
+{
+	for (unsigned n = 1;; n++) {
+		struct model a, b;
+		struct outcome o;
+		struct model *bad;
+		bool ended;
+
+		model_sample(&a);
+		model_sample(&b);
+		bad = _i == 0 ? &a : &b;
+		bad->fail_at = n;
+		bad->fail_scope = ERR_USER;
+		run(&o, &a, &b, (struct compare_opts){ .level = PROOF_STATE });
+		ended = bad->calls < n;
+		ck_assert_str_eq(buf_str(&o.text), "");
+		outcome_release(&o);
+		if (ended)
+			break;
+	}
+}
+END_TEST
+
 /* Call n of one side fails for good: always -1, nothing leaks (run() checks). */
 START_TEST(any_failure)
 {
@@ -752,6 +776,7 @@ Suite *compare_suite(void)
 	tcase_add_test(tc, mapped_names);
 	tcase_add_test(tc, renumbered);
 	tcase_add_loop_test(tc, failed_user, 0, 2);
+	tcase_add_loop_test(tc, failed_anywhere, 0, 2);
 	tcase_add_loop_test(tc, any_failure, 0, 4);
 	tcase_add_loop_test(tc, opened_users, 0, 2);
 	tcase_add_test(tc, spool_keeps);
