@@ -2,6 +2,7 @@
 #include "format/json.h"
 #include "format/path.h"
 #include "format/program.h"
+#include "format/select.h"
 #include "verify/run.h"
 
 #include <inttypes.h>
@@ -88,26 +89,43 @@ static void list_line(struct run *run, const char *user, const char *path, uint6
 	run_print_line(run);
 }
 
+/* The list while it is told: sums of the mailboxes of the user in hand that were chosen. */
+struct list {
+	struct run *run;
+	uint64_t messages, bytes;
+};
+
 static int list_box(void *ctx, const char *user, const char *path, uint64_t messages,
                     uint64_t bytes)
 {
-	list_line(ctx, user, path, messages, bytes);
+	struct list *l = ctx;
+
+	if (!selection_wants_user(l->run->o->select, user) ||
+	    !selection_wants_box(l->run->o->select, path, NULL))
+		return 0;
+	l->messages += messages;
+	l->bytes += bytes;
+	list_line(l->run, user, path, messages, bytes);
 	return 0;
 }
 
 static int list_user(void *ctx, const struct rec_user *user, const struct rec_user_end *end)
 {
-	struct run *run = ctx;
+	struct list *l = ctx;
 
-	list_line(run, user->name, NULL, end->messages, end->bytes);
-	if (end->status == USER_FAILED && run->failed_code == 0)
-		run->failed_code = end->code;
+	if (!selection_wants_user(l->run->o->select, user->name))
+		return 0;
+	list_line(l->run, user->name, NULL, l->messages, l->bytes);
+	l->messages = l->bytes = 0;
+	if (end->status == USER_FAILED && l->run->failed_code == 0)
+		l->run->failed_code = end->code;
 	return 0;
 }
 
 int run_list(struct run *run)
 {
-	const struct archive_list_ops ops = { .box = list_box, .user = list_user, .ctx = run };
+	struct list list = { .run = run };
+	const struct archive_list_ops ops = { .box = list_box, .user = list_user, .ctx = &list };
 	struct input *in = &run->in[0];
 	struct archive_summary sum;
 	struct mbx_err err;
@@ -119,5 +137,5 @@ int run_list(struct run *run)
 	if (archive_list(in->fd, &ops, &sum, &err) < 0)
 		return program_say(run->report, &err);
 	report_verdict(run->report, &sum.totals, sum.id, sum.content, sum.state);
-	return run->failed_code;
+	return run_first_code((const int[]){ run->failed_code, run_unmatched_code(run) }, 2);
 }

@@ -35,6 +35,12 @@ run 0 mbxverify --list a.mbx
 cut -f1-3 out >list
 printf 'joe\tINBOX\t3\njoe\tSent\t1\njoe\tTrash\t1\njoe\tWork/Deep\t2\njoe\t.\t7\n' >want
 check "list" cmp list want
+run 0 mbxverify --list -u joe -m Sent -m 'Work/*' a.mbx
+check "chosen mailboxes" [ "$(cut -f1-3 out)" = "$(printf 'joe\tSent\t1\njoe\tWork/Deep\t2\njoe\t.\t3')" ]
+run 66 mbxverify --list -u nobody a.mbx
+check "no such user" not test -s out
+run 66 mbxverify --list -m Nope a.mbx
+run 0 mbxverify --list a.mbx
 run 0 mbxverify --tally a.mbx
 cp out tally
 run 0 mbxverify --tally -u joe maildir:M
