@@ -146,6 +146,8 @@ int input_open_single(struct input *in, const struct namemap *map, const struct 
 {
 	const struct selection *asked = in->o->select;
 
+	if (selection_user_count(asked) > 1)
+		return input_open(in, asked, boxes, err); /* refused: 64 */
 	in->users = selection_new();
 	if (selection_user_count(asked) == 1 && !selection_has_masks(asked)) {
 		const char *name = selection_user(asked, 0);

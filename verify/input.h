@@ -49,7 +49,8 @@ bool input_is_single(const struct input *in);
 /* Opens in->stream over all chosen users. boxes NULL: the selection of the command line. */
 int input_open(struct input *in, const struct selection *users, const struct selection *boxes,
                struct mbx_err *err);
-/* A STORE of one user: its name is the one that is named on the command line, else the caller's. */
+/* A STORE of one user: its name is the one that is named on the command line (64 if there are
+ * several), else the caller's. */
 int input_open_single(struct input *in, const struct namemap *map, const struct selection *boxes,
                       struct mbx_err *err);
 /* One user of a STORE: 1, 0 there is none of that name, -1. Close the source before the next. */

@@ -13,6 +13,9 @@ run 0 mbxverify -u 's*' 'maildir:a/%u' 'maildir:b/%u'
 says 'compared: 1 user,'
 run 0 mbxverify -u joe maildir:a/joe 'maildir:b/%u'
 run 0 mbxverify -u joe 'maildir:a/%u' maildir:b/joe
+run 64 mbxverify -u ann -u joe 'maildir:a/%u' maildir:b/joe
+run 64 mbxverify -u ann -u joe maildir:a/joe 'maildir:b/%u'
+says 'holds one user'
 run 0 mbxverify maildir:a/ann maildir:b/sue
 says 'compared: 1 user,'
 
