@@ -217,7 +217,7 @@ static int answer(const struct options *o)
 		drivers[i] =
 		    (struct option_driver){ store_readers[i]->name, store_readers[i]->summary };
 	if (options_answer(PROGRAM_EXPORT, o, drivers, &err) < 0)
-		return program_fail(o->program, &err);
+		return program_fail(o, &err);
 	return MBX_OK;
 }
 
@@ -232,15 +232,15 @@ static int run_with(const struct options *o)
 	if (o->arg_count != 1) {
 		mbx_fail_code(&err, ERR_FATAL, MBX_USAGE, "one STORE is needed, %zu were given",
 		              o->arg_count);
-		return program_fail(o->program, &err);
+		return program_fail(o, &err);
 	}
 	if (store_spec_parse(o->args[0], &run.spec, &err) < 0)
-		return program_fail(o->program, &err);
+		return program_fail(o, &err);
 	run.report = program_report(o, &err);
 	if (run.report != NULL)
 		code = program_end(run.report, export_run(&run));
 	else
-		code = program_fail(o->program, &err);
+		code = program_fail(o, &err);
 	store_spec_free(run.spec);
 	return code;
 }
@@ -253,7 +253,7 @@ int main(int argc, char **argv)
 
 	program_start();
 	if (options_parse(PROGRAM_EXPORT, argc, argv, &o, &err) < 0)
-		return program_fail("mbxexport", &err);
+		return program_fail(&o, &err);
 	code = run_with(&o);
 	options_release(&o);
 	return code;

@@ -340,11 +340,13 @@ int options_parse(enum program program, int argc, char **argv, struct options *o
 	make_tables(&tables, program);
 	opterr = 0;
 	optind = 0; /* start over: tests parse more than once */
-	while (ret == 0 &&
-	       (got = getopt_long(argc, argv, tables.letters, tables.names, NULL)) != -1) {
+	while ((got = getopt_long(argc, argv, tables.letters, tables.names, NULL)) != -1) {
 		const struct option_def *def = got != '?' && got != ':' ? find_def(got) : NULL;
 
-		ret = def != NULL ? take(o, def, optarg, err) : refuse(got, argv, err);
+		if (ret == 0)
+			ret = def != NULL ? take(o, def, optarg, err) : refuse(got, argv, err);
+		else if (def != NULL && def->kind == OPTION_FLAG)
+			(void)take(o, def, optarg, NULL); /* --json says how the error is told */
 	}
 	o->args = argv + optind;
 	o->arg_count = (size_t)(argc - optind);

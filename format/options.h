@@ -92,8 +92,8 @@ struct options {
 };
 
 /* Parses argv. Returns 0, or -1 with 64 (command line), 69 (an option of a version to come), or the
- * code of a user file that could not be read. On 0, and help or version set: call
- * options_answer() and exit 0. */
+ * code of a user file that could not be read; then o is released, and program and json tell how to
+ * say it. On 0, and help or version set: call options_answer() and exit 0. */
 int options_parse(enum program program, int argc, char **argv, struct options *o,
                   struct mbx_err *err);
 void options_release(struct options *o);

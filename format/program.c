@@ -108,12 +108,15 @@ int program_code(const struct mbx_err *err)
 	return code != 0 ? code : (int)err->code;
 }
 
-int program_fail(const char *program, const struct mbx_err *err)
+int program_fail(const struct options *o, const struct mbx_err *err)
 {
-	(void)fprintf(stderr, "%s: %s\n", program, err->text);
+	const struct report_opts opts = { .program = o->program, .json = o->json };
+	struct report *r = report_new(&opts);
+
+	report_error(r, NULL, err);
 	if (err->code == MBX_USAGE)
-		(void)fprintf(stderr, "%s: see %s --help\n", program, program);
-	return (int)err->code;
+		report_line(r, "see %s --help", o->program);
+	return program_end(r, (int)err->code);
 }
 
 static const char *signal_name(int code)

@@ -124,7 +124,7 @@ static int answer(const struct options *o)
 		drivers[i] =
 		    (struct option_driver){ store_readers[i]->name, store_readers[i]->summary };
 	if (options_answer(PROGRAM_VERIFY, o, drivers, &err) < 0)
-		return program_fail(o->program, &err);
+		return program_fail(o, &err);
 	return MBX_OK;
 }
 
@@ -141,7 +141,7 @@ static int run_with(const struct options *o)
 	if (run.report != NULL)
 		code = program_end(run.report, run_mode(&run));
 	else
-		code = program_fail(o->program, &err);
+		code = program_fail(o, &err);
 	run_release(&run);
 	return code;
 }
@@ -154,7 +154,7 @@ int main(int argc, char **argv)
 
 	program_start();
 	if (options_parse(PROGRAM_VERIFY, argc, argv, &o, &err) < 0)
-		return program_fail("mbxverify", &err);
+		return program_fail(&o, &err);
 	code = run_with(&o);
 	options_release(&o);
 	return code;

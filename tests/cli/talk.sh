@@ -24,6 +24,15 @@ run 66 mbxexport --json -u joe -o x.mbx maildir:none
 cp err x.json
 check "errors are events" json x.json 'any(x["type"] == "message" and x["level"] == "error" for x in e) and e[-1]["exit"] == 66'
 
+# Also those of a run that never began.
+for c in "64 mbxexport --json" "64 mbximport --nope --json" "69 mbxexport --since x --json maildir:M" "66 mbxverify --json none.mbx" \
+	"64 mbxverify --json --ignore colour a b" "73 mbxexport --json --report none/r.json -u joe maildir:M"; do
+	# shellcheck disable=SC2086
+	run $c
+	cp err x.json
+	check "an event" json x.json "[x['type'] for x in e] == ['message', 'end'] and e[-1]['exit'] == ${c%% *}"
+done
+
 # The table comes with two users, not with one.
 run 0 mbxexport -A -o t.mbx 'maildir:v/%u'
 check "table" [ "$(grep -c 'complete ' err)" = 2 ]
