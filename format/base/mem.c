@@ -2,6 +2,7 @@
 
 #include "format/base/err.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,8 +21,10 @@ struct arena_chunk {
 /* Ends the program; nothing is published before it is complete, so this is safe at any point. */
 _Noreturn void xoom(void)
 {
-	static const char text[] = "out of memory\n";
+	static const char text[] = ": out of memory\n";
+	const char *name = program_invocation_short_name;
 
+	(void)!write(STDERR_FILENO, name, strlen(name));
 	(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
 	_exit(MBX_NOMEM);
 }
