@@ -5,7 +5,6 @@
 #include "verify/run.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -261,7 +260,6 @@ static void print_summary(struct run *run)
 		buf_put(&run->line, kinds.data, kinds.len);
 		run_print_line(run);
 	}
-	(void)fflush(stdout);
 	report_line(run->report,
 	            "compared: %" PRIu64 " user%s, %" PRIu64 " mailbox%s, %" PRIu64 " message%s",
 	            result->users, result->users == 1 ? "" : "s", result->boxes,

@@ -1,15 +1,17 @@
 #include "verify/run.h"
 
+#include "format/base/xio.h"
 #include "format/program.h"
 #include "format/select.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <unistd.h>
 
 void run_print_line(struct run *run)
 {
 	buf_putc(&run->line, '\n');
-	(void)fwrite(run->line.data, 1, run->line.len, stdout);
+	if (run->out_errno == 0 && write_all(STDOUT_FILENO, run->line.data, run->line.len) < 0)
+		run->out_errno = errno;
 	buf_reset(&run->line);
 }
 
@@ -17,9 +19,9 @@ int run_end_output(struct run *run, int code)
 {
 	struct mbx_err err;
 
-	if (fflush(stdout) == 0 && !ferror(stdout))
+	if (run->out_errno == 0)
 		return code;
-	mbx_fail(&err, ERR_FATAL, errno != 0 ? errno : EIO, "write standard output");
+	mbx_fail(&err, ERR_FATAL, run->out_errno, "write standard output");
 	return program_say(run->report, &err);
 }
 

@@ -17,6 +17,7 @@ struct run {
 	uint32_t ignore;
 	struct report_progress progress;
 	struct buf line;
+	int out_errno; /* of standard output, 0 as long as it takes what is written */
 	/* Users of B that were asked for by name, to know which others there are. */
 	char **seen;
 	size_t seen_count, seen_cap;
@@ -30,10 +31,11 @@ int run_list(struct run *run);    /* --list: check.c */
 int run_tally(struct run *run);   /* --tally: count.c */
 int run_compare(struct run *run); /* A B: differ.c */
 
-/* Ends run->line and writes it to standard output, which is buffered: a full disk or a closed pipe
- * shows in run_end_output(). */
+/* Ends run->line and writes it to standard output, in one piece and at once, so that what is said
+ * on standard error stands between lines also where both are one file. That it could not be written
+ * is told by run_end_output(). */
 void run_print_line(struct run *run);
-/* Flushes standard output; the exit code is code, or that of a failed write. */
+/* The exit code is code, or that of a failed write. */
 int run_end_output(struct run *run, int code);
 /* Says that a user failed, and keeps the code of the first. */
 void run_note_failed(struct run *run, const char *user, const struct mbx_err *err);

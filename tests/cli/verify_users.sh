@@ -85,6 +85,10 @@ run 0 mbxverify --tally --level-of-proof state -u joe maildir:a/joe
 check "no bodies, no content" grep -qP '^joe\tINBOX\t1111\t3\t-\t-\t[0-9a-f]{64}\t' out
 run 0 mbxverify --tally --json -u joe maildir:a/joe
 check "JSON" [ "$(grep -c '"type":"mailbox"' out)" = 4 ]
+for ((i = 0; i < 60; i++)); do mkdir -p e/.f$i/{cur,new,tmp}; done
+mkdir -p e/{cur,new,tmp}
+mbxverify --json -v -v --tally -u joe maildir:e >>both 2>>both
+check "whole lines in one file" python3 -c 'import json; assert len([json.loads(l) for l in open("both")]) > 120'
 run 66 mbxverify --tally maildir:nowhere
 
 # Usage.
