@@ -618,6 +618,13 @@ void report_verdict(struct report *r, const struct rec_end *totals, const unsign
 	buf_release(&out);
 }
 
+void report_compared(struct report *r, const struct report_compared *compared)
+{
+	(void)pthread_mutex_lock(&r->lock);
+	r->content.compared = *compared;
+	(void)pthread_mutex_unlock(&r->lock);
+}
+
 /* Replaces what the open report file holds. */
 static int write_file(struct report *r, const struct buf *text, struct mbx_err *err)
 {

@@ -66,6 +66,18 @@ void report_table(struct report *r);
  * line (a dry run). */
 void report_verdict(struct report *r, const struct rec_end *totals, const unsigned char id[16],
                     const unsigned char content[32], const unsigned char state[32]);
+/* What a comparison came to, for the report file. All is borrowed until report_write(). */
+struct report_kind {
+	const char *kind;
+	uint64_t count;
+};
+struct report_compared {
+	const char *level;               /* "content" */
+	uint64_t users, boxes, messages; /* that had a counterpart */
+	uint64_t differences;
+	const struct report_kind *kinds; /* of differences; ended by a NULL kind */
+};
+void report_compared(struct report *r, const struct report_compared *compared);
 /* Whether lines of that level are shown: to save the work of making their text. */
 bool report_shows(const struct report *r, enum report_level level);
 /* How many lines of that kind were said so far, shown or not. */
@@ -74,7 +86,7 @@ uint64_t report_count(struct report *r, const char *kind);
 void report_line(struct report *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Ends the progress line, tells the exit code to --json, and writes --report's file. The file was
  * opened by report_open_file() and is written in place, whole and synced: its directory may not be
- * writable any more. It holds at most REPORT_ITEMS_MAX messages and counts the rest by kind. */
+ * writable any more. It holds at most REPORT_ITEMS_MAX messages and counts the rest. */
 #define REPORT_ITEMS_MAX 10000u
 int report_write(struct report *r, int exit_code, struct mbx_err *err);
 

@@ -47,6 +47,19 @@ void report_totals_json(struct buf *out, const struct report_content *c)
 	}
 }
 
+void report_compared_json(struct buf *out, const struct report_compared *c)
+{
+	json_text(out, "level", c->level);
+	json_number(out, "users", c->users);
+	json_number(out, "mailboxes", c->boxes);
+	json_number(out, "messages", c->messages);
+	json_number(out, "differences", c->differences);
+	json_open(out, "kinds", '{');
+	for (const struct report_kind *k = c->kinds; k->kind != NULL; k++)
+		json_number(out, k->kind, k->count);
+	json_close(out, '}');
+}
+
 void report_json(struct buf *out, const struct report_content *c)
 {
 	json_open(out, NULL, '{');
@@ -58,6 +71,11 @@ void report_json(struct buf *out, const struct report_content *c)
 	if (c->has_totals) {
 		json_open(out, "totals", '{');
 		report_totals_json(out, c);
+		json_close(out, '}');
+	}
+	if (c->compared.level != NULL) {
+		json_open(out, "compared", '{');
+		report_compared_json(out, &c->compared);
 		json_close(out, '}');
 	}
 	json_open(out, "users", '[');
@@ -207,6 +225,28 @@ static void html_totals(struct buf *out, const struct report_content *c)
 	buf_puts(out, "</code></td></tr>\n</table></div>\n");
 }
 
+static void html_compared(struct buf *out, const struct report_compared *c)
+{
+	if (c->level == NULL)
+		return;
+	buf_puts(out, "<div class=tiles>\n");
+	put_tile(out, "users", c->users);
+	put_tile(out, "mailboxes", c->boxes);
+	put_tile(out, "messages", c->messages);
+	put_tile(out, "differences", c->differences);
+	buf_printf(out, "</div>\n<p>compared at level %s</p>\n", c->level);
+	if (c->differences == 0)
+		return;
+	buf_puts(out, "<h2>Differences by kind</h2>\n<div class=scroll><table>\n"
+	              "<tr><th>kind</th><th class=n>differences</th></tr>\n");
+	for (const struct report_kind *k = c->kinds; k->kind != NULL; k++) {
+		buf_printf(out, "<tr><td>%s</td>", k->kind);
+		put_cell(out, k->count);
+		buf_puts(out, "</tr>\n");
+	}
+	buf_puts(out, "</table></div>\n");
+}
+
 static void html_users(struct buf *out, const struct report_content *c)
 {
 	if (c->user_count == 0)
@@ -283,6 +323,7 @@ void report_html(struct buf *out, const struct report_content *c)
 	buf_printf(out, "<p class=\"verdict%s\">Exit %d: %s</p>\n", colour, c->exit_code,
 	           exit_meaning(c->exit_code));
 	html_totals(out, c);
+	html_compared(out, &c->compared);
 	html_users(out, c);
 	html_items(out, c);
 	buf_puts(out, "</body></html>\n");

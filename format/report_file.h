@@ -26,6 +26,7 @@ struct report_content {
 	bool has_totals, has_roots;
 	struct rec_end totals;
 	unsigned char id[16], content[32], state[32];
+	struct report_compared compared; /* level NULL: nothing was */
 	struct report_row *users;
 	size_t user_count;
 	struct report_item *items;
@@ -37,6 +38,7 @@ struct report_content {
 void report_item_json(struct buf *out, const struct report_item *item);
 void report_row_json(struct buf *out, const struct report_row *row);
 void report_totals_json(struct buf *out, const struct report_content *c);
+void report_compared_json(struct buf *out, const struct report_compared *c);
 
 void report_json(struct buf *out, const struct report_content *c);
 void report_html(struct buf *out, const struct report_content *c);

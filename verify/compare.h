@@ -3,6 +3,7 @@
 
 #include "format/base/buf.h"
 #include "format/namemap.h"
+#include "format/report.h"
 #include "format/stream.h"
 
 #include <stdbool.h>
@@ -75,10 +76,6 @@ struct compare_opts {
 	void *ctx;
 };
 
-struct compare_count {
-	const char *kind;
-	uint64_t count;
-};
 #define COMPARE_KINDS 48u
 
 struct compare_result {
@@ -86,7 +83,7 @@ struct compare_result {
 	uint64_t differences;
 	uint64_t changed, unreadable; /* as the sides told */
 	int failed_code;              /* enum mbx_exit of the first failed user, 0 none */
-	struct compare_count kinds[COMPARE_KINDS]; /* in order of appearance; kind NULL ends */
+	struct report_kind kinds[COMPARE_KINDS]; /* in order of appearance; kind NULL ends */
 };
 
 /* Counts one more difference, found elsewhere. kind is kept. */

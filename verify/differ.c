@@ -1,6 +1,7 @@
 #include "format/base/mem.h"
 #include "format/json.h"
 #include "format/program.h"
+#include "format/report_file.h"
 #include "verify/compare.h"
 #include "verify/run.h"
 
@@ -229,32 +230,37 @@ static void put_kinds(struct buf *out, const struct compare_result *result)
 	}
 }
 
-static void put_kinds_json(struct buf *out, const struct compare_result *result)
+static void put_summary_json(struct buf *out, const struct report_compared *compared)
 {
 	json_open(out, NULL, '{');
 	json_number(out, "schema", 1);
 	json_text(out, "type", "summary");
-	json_number(out, "users", result->users);
-	json_number(out, "mailboxes", result->boxes);
-	json_number(out, "messages", result->messages);
-	json_number(out, "differences", result->differences);
-	json_open(out, "kinds", '{');
-	for (size_t i = 0; result->kinds[i].kind != NULL; i++)
-		json_number(out, result->kinds[i].kind, result->kinds[i].count);
-	json_close(out, '}');
+	report_compared_json(out, compared);
 	json_close(out, '}');
 }
 
 /* Standard output: the summary by kind, if there is anything to sum up. */
 static void print_summary(struct run *run)
 {
+	static const char *const levels[] = {
+		[OPTION_PROOF_COUNT] = "count",
+		[OPTION_PROOF_STATE] = "state",
+		[OPTION_PROOF_CONTENT] = "content",
+	};
 	const struct compare_result *result = &run->result;
+	const struct report_compared compared = { .level = levels[run->o->proof],
+		                                  .users = result->users,
+		                                  .boxes = result->boxes,
+		                                  .messages = result->messages,
+		                                  .differences = result->differences,
+		                                  .kinds = result->kinds };
 	struct buf kinds;
 
 	buf_init(&kinds);
 	put_kinds(&kinds, result);
+	report_compared(run->report, &compared);
 	if (run->o->json) {
-		put_kinds_json(&run->line, result);
+		put_summary_json(&run->line, &compared);
 		run_print_line(run);
 	} else if (result->differences > 0) {
 		buf_put(&run->line, kinds.data, kinds.len);
@@ -265,10 +271,7 @@ static void print_summary(struct run *run)
 	            result->users, result->users == 1 ? "" : "s", result->boxes,
 	            result->boxes == 1 ? "" : "es", result->messages,
 	            result->messages == 1 ? "" : "s");
-	report_line(run->report, "level %s: %s",
-	            run->o->proof == OPTION_PROOF_COUNT   ? "count"
-	            : run->o->proof == OPTION_PROOF_STATE ? "state"
-	                                                  : "content",
+	report_line(run->report, "level %s: %s", compared.level,
 	            result->differences == 0 ? "no difference" : buf_str(&kinds));
 	buf_release(&kinds);
 }

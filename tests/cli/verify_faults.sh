@@ -120,6 +120,9 @@ rm -r b/Maildir/.Trash
 run 1 mbxverify -u joe --report r.json maildir:home/Maildir maildir:b/Maildir
 check "summary" grep -qx '3 differences: 2 flags, 1 mailbox' out
 check "report" grep -q '"kind":"flags"' r.json
+check "summary in the report" grep -qF '"compared":{"level":"content","users":1,"mailboxes":3,"messages":6,"differences":3,"kinds":{"flags":2,"mailbox":1}}' r.json
+run 1 mbxverify -u joe --report r.html maildir:home/Maildir maildir:b/Maildir
+check "summary on the page" grep -qF '<tr><td>flags</td><td class=n>2</td></tr>' r.html
 run 1 mbxverify -u joe --json maildir:home/Maildir maildir:b/Maildir
 check "JSON" [ "$(grep -c '"type":"difference"' out)" = 3 ]
 check "JSON summary" grep -q '"type":"summary".*"differences":3' out
