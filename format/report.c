@@ -530,13 +530,19 @@ static void table_row(struct report *r, struct buf *out, const struct report_row
 	buf_release(&name);
 }
 
+/* Whether the table says more than the verdict. */
+static bool wants_table(const struct report_content *c)
+{
+	return c->user_count > 1 || (c->user_count == 1 && c->users[0].end.status == USER_FAILED);
+}
+
 void report_table(struct report *r)
 {
 	const struct report_content *c = &r->content;
 	int width = 4;
 	struct buf out;
 
-	if (r->table_shown || c->user_count < 2 || r->opts.json || r->opts.verbose < 0)
+	if (r->table_shown || !wants_table(c) || r->opts.json || r->opts.verbose < 0)
 		return;
 	buf_init(&out);
 	(void)pthread_mutex_lock(&r->lock);

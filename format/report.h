@@ -56,8 +56,9 @@ void report_progress(struct report *r, const struct report_progress *p);
 void report_progress_now(struct report *r);
 
 /* One line of the table of users, which is printed in front of the verdict (or by report_write())
- * if there is more than one, and of the report file. Beyond REPORT_ITEMS_MAX users only those that
- * failed are listed, the others counted. outcome: a word such as "complete", "published". */
+ * if there is more than one or he failed, and of the report file. Beyond REPORT_ITEMS_MAX users
+ * only those that failed are listed, the others counted. outcome: a word such as "complete",
+ * "published". */
 void report_user(struct report *r, const char *user, const struct rec_user_end *end,
                  const char *outcome);
 /* Prints the table of users, if it was not yet. */

@@ -68,10 +68,12 @@ static struct writers_user *in_hand(struct writers *w)
 	return &w->users[w->user_count - 1];
 }
 
-static void fail_user(struct writers_user *user, const struct mbx_err *err)
+static void fail_user(struct writers_user *user, enum mbx_exit code)
 {
 	user->outcome = WRITERS_FAILED;
-	user->code = err->code;
+	user->code = code;
+	user->end.status = USER_FAILED;
+	user->end.code = (int)code;
 }
 
 /* Gives up the user in hand: nothing of him stays. */
@@ -96,7 +98,7 @@ static void drop_waiting(struct waiting *wait)
 /* A user who was waiting fails: it is said here, for the records have gone on. */
 static void fail_waiting(struct writers *w, struct waiting *wait, const struct mbx_err *err)
 {
-	fail_user(&w->users[wait->user], err);
+	fail_user(&w->users[wait->user], err->code);
 	if (w->opts.report != NULL)
 		report_error(w->opts.report, w->users[wait->user].name, err);
 }
@@ -284,9 +286,8 @@ static int end_user(struct writers *w, const struct record *rec, struct mbx_err 
 	user->end.messages = w->current->messages;
 	user->end.bytes = w->bytes;
 	if (rec->user_end.status == USER_FAILED) {
-		user->outcome = WRITERS_FAILED;
-		user->code =
-		    rec->user_end.code == 0 ? MBX_IOERR : (enum mbx_exit)rec->user_end.code;
+		fail_user(user,
+		          rec->user_end.code == 0 ? MBX_IOERR : (enum mbx_exit)rec->user_end.code);
 		drop_current(w);
 		w->in_user = false;
 		return 0;
@@ -371,7 +372,7 @@ static int writers_put(struct sink *sink, const struct record *rec, struct mbx_e
 		if (err->scope == ERR_MSG)
 			err->scope = ERR_USER;
 		if (err->scope == ERR_USER && w->user_count > 0)
-			fail_user(in_hand(w), err);
+			fail_user(in_hand(w), err->code);
 		drop_current(w);
 	}
 	return rc;
@@ -481,9 +482,7 @@ void writers_table(const struct sink *sink)
 	};
 	const struct writers *w = (const struct writers *)sink;
 
-	if (w->user_count < 2 || w->opts.report == NULL)
-		return;
-	for (size_t i = 0; i < w->user_count; i++)
+	for (size_t i = 0; w->opts.report != NULL && i < w->user_count; i++)
 		report_user(w->opts.report, w->users[i].name, &w->users[i].end,
 		            words[w->users[i].outcome]);
 }

@@ -68,7 +68,7 @@ void writers_abort(struct sink *sink);
 /* The code of the first failed user; else 1 if messages were unreadable at the source, 2 if it
  * changed while it was read; else 0. To be combined with pump()'s own result, which goes first. */
 enum mbx_exit writers_exit_code(const struct sink *sink);
-/* Prints the table that closes a run of several users, by report_user(). */
+/* Gives each user to report_user(). */
 void writers_table(const struct sink *sink);
 
 #endif

@@ -40,6 +40,13 @@ run 0 mbxexport -u ann --force -o t.mbx 'maildir:v/%u'
 check "no table" [ "$(wc -l <err)" = 2 ]
 run 0 mbxexport -q -A --force -o t.mbx 'maildir:v/%u'
 silent
+# It also comes when the only user failed: the verdict is that of the archive.
+run 73 mbximport -u ann -i t.mbx maildir:M
+check "failed" grep -qE '^mbximport: ann +failed .* exit 73$' err
+run 73 mbximport --json --report one.json -u ann -i t.mbx maildir:M
+cp err x.json
+check "a failed user's event" json x.json '[(x["outcome"], x["exit"]) for x in e if x["type"] == "user"] == [("failed", 73)]'
+check "and report" python3 -c 'import json; assert json.load(open("one.json"))["users"][0]["exit"] == 73'
 
 # Reports.
 run 0 mbxexport -A --report r.json --force -o t.mbx 'maildir:v/%u'
