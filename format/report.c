@@ -20,6 +20,7 @@
 #define TERMINAL_NS ((uint64_t)200 * 1000 * 1000)   /* between progress lines on a terminal */
 #define QUIET_NS    ((uint64_t)30 * 1000 * 1000000) /* and elsewhere */
 #define KINDS_MAX   64                              /* different kinds of messages */
+#define NAME_WIDTH  40u                             /* longer names push their row aside */
 
 struct kind_count {
 	char *kind;
@@ -514,20 +515,63 @@ void report_user(struct report *r, const char *user, const struct rec_user_end *
 	buf_release(&out);
 }
 
-static void table_row(struct report *r, struct buf *out, const struct report_row *row, int width)
+/* Columns that a text takes: its characters. */
+static size_t text_width(const char *text)
 {
-	struct buf name;
+	size_t width = 0;
 
-	buf_init(&name);
-	display_put(&name, row->name);
-	buf_printf(out, "%s: %-*s  %-10s %9llu %10llu %15llu %10llu", r->opts.program, width,
-	           buf_str(&name), row->outcome, (unsigned long long)row->end.boxes,
+	for (; *text != '\0'; text++)
+		width += ((unsigned char)*text & 0xc0) != 0x80;
+	return width;
+}
+
+static void put_column(struct buf *out, const char *text, size_t width)
+{
+	buf_puts(out, text);
+	for (size_t i = text_width(text); i < width + 2; i++)
+		buf_putc(out, ' ');
+}
+
+static char *shown_name(const char *name)
+{
+	struct buf shown;
+
+	buf_init(&shown);
+	display_put(&shown, name);
+	return buf_detach(&shown);
+}
+
+/* Widths of the two columns of text. */
+static void table_widths(const struct report_content *c, size_t width[2])
+{
+	width[0] = strlen("user");
+	width[1] = strlen("outcome");
+	for (size_t i = 0; i < c->user_count; i++) {
+		char *name = shown_name(c->users[i].name);
+		size_t wide[2] = { text_width(name), text_width(c->users[i].outcome) };
+
+		free(name);
+		wide[0] = wide[0] < NAME_WIDTH ? wide[0] : NAME_WIDTH;
+		for (int j = 0; j < 2; j++)
+			width[j] = width[j] > wide[j] ? width[j] : wide[j];
+	}
+}
+
+static void table_row(struct report *r, struct buf *out, const struct report_row *row,
+                      const size_t width[2])
+{
+	char *name = shown_name(row->name);
+
+	buf_printf(out, "%s: ", r->opts.program);
+	put_column(out, name, width[0]);
+	put_column(out, row->outcome, width[1]);
+	buf_printf(out, "%9llu %10llu %15llu %10llu", (unsigned long long)row->end.boxes,
 	           (unsigned long long)row->end.messages, (unsigned long long)row->end.bytes,
 	           (unsigned long long)row->end.unreadable);
 	if (row->end.status == USER_FAILED)
 		buf_printf(out, "  exit %d", row->end.code);
 	buf_putc(out, '\n');
-	buf_release(&name);
+	free(name);
 }
 
 /* Whether the table says more than the verdict. */
@@ -539,7 +583,7 @@ static bool wants_table(const struct report_content *c)
 void report_table(struct report *r)
 {
 	const struct report_content *c = &r->content;
-	int width = 4;
+	size_t width[2];
 	struct buf out;
 
 	if (r->table_shown || !wants_table(c) || r->opts.json || r->opts.verbose < 0)
@@ -547,14 +591,11 @@ void report_table(struct report *r)
 	buf_init(&out);
 	(void)pthread_mutex_lock(&r->lock);
 	r->table_shown = true;
-	for (size_t i = 0; i < c->user_count; i++) {
-		size_t len = strlen(c->users[i].name);
-
-		if (len > (size_t)width)
-			width = len < 40 ? (int)len : 40;
-	}
-	buf_printf(&out, "%s: %-*s  %-10s %9s %10s %15s %10s\n", r->opts.program, width, "user",
-	           "outcome", "mailboxes", "messages", "bytes", "unreadable");
+	table_widths(c, width);
+	buf_printf(&out, "%s: ", r->opts.program);
+	put_column(&out, "user", width[0]);
+	put_column(&out, "outcome", width[1]);
+	buf_printf(&out, "%9s %10s %15s %10s\n", "mailboxes", "messages", "bytes", "unreadable");
 	for (size_t i = 0; i < c->user_count; i++)
 		table_row(r, &out, &c->users[i], width);
 	if (c->users_dropped != 0)

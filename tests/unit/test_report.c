@@ -190,13 +190,15 @@ START_TEST(table)
 	struct rec_user_end bad = { .status = USER_FAILED, .code = 77 };
 
 	listen_start();
-	report_user(r, "joe@example.org", &good, "complete");
-	report_user(r, "s\n", &bad, "failed");
+	report_user(r, "j\xc3\xb6rg\n\n", &good, "would be published");
+	report_user(r, "s", &bad, "failed");
 	report_verdict(r, &totals, NULL, NULL, NULL);
 	listen_stop(
-	    "p: user             outcome    mailboxes   messages           bytes unreadable\n"
-	    "p: joe@example.org  complete           2         30             400          0\n"
-	    "p: s\\x0a            failed             0          0               0          0  exit 77\n"
+	    "p: user          outcome             mailboxes   messages           bytes unreadable\n"
+	    "p: j\xc3\xb6rg\\x0a\\x0a  would be published          2         30             400"
+	    "          0\n"
+	    "p: s             failed                      0          0               0          0"
+	    "  exit 77\n"
 	    "p: 1 user, 12 mailboxes, 113038 messages, 1363148800 bytes, 0 unreadable\n");
 	report_free(r);
 }
