@@ -9,6 +9,7 @@
 struct count_sink {
 	struct sink base;
 	struct report *report;
+	uint64_t bad_limit;
 	char *user, *path;
 	struct rec_user_end in_user;
 	uint64_t box_messages, box_bytes;
@@ -34,14 +35,15 @@ static uint64_t stored_size(const struct rec_msg *msg)
 	return info.size != BODY_SIZE_UNKNOWN ? info.size : 0;
 }
 
-static void count_user(struct count_sink *c, const struct rec_user_end *end)
+static int count_user(struct count_sink *c, const struct rec_user_end *end, struct mbx_err *err)
 {
 	struct rec_user_end *u = &c->in_user;
+	bool too_many = end->status == USER_COMPLETE && end->unreadable > c->bad_limit;
 
 	u->unreadable = end->unreadable;
 	u->changed = end->changed;
-	u->status = end->status;
-	u->code = end->code;
+	u->status = too_many ? USER_FAILED : end->status;
+	u->code = too_many ? MBX_IOERR : end->code;
 	report_user(c->report, c->user, u, u->status == USER_FAILED ? "failed" : "readable");
 	c->totals.users++;
 	c->totals.boxes += u->boxes;
@@ -50,13 +52,15 @@ static void count_user(struct count_sink *c, const struct rec_user_end *end)
 	c->totals.unreadable += u->unreadable;
 	c->totals.changed += u->changed;
 	c->totals.failed_users += u->status == USER_FAILED;
+	if (!too_many)
+		return 0;
+	return mbx_fail_code(err, ERR_USER, MBX_IOERR, "more unreadable messages than allowed");
 }
 
 static int count_put(struct sink *dst, const struct record *rec, struct mbx_err *err)
 {
 	struct count_sink *c = (struct count_sink *)dst;
 
-	(void)err;
 	switch (rec->kind) {
 	case REC_USER:
 		keep(&c->user, rec->user.name);
@@ -81,8 +85,7 @@ static int count_put(struct sink *dst, const struct record *rec, struct mbx_err 
 		           c->box_bytes);
 		break;
 	case REC_USER_END:
-		count_user(c, &rec->user_end);
-		break;
+		return count_user(c, &rec->user_end, err);
 	default:
 		break;
 	}
@@ -109,12 +112,13 @@ static const struct sink_ops count_ops = { .put = count_put,
 	                                   .finish = count_finish,
 	                                   .close = count_close };
 
-struct sink *count_sink_new(struct report *report)
+struct sink *count_sink_new(struct report *report, uint64_t bad_limit)
 {
 	struct count_sink *c = xcalloc(1, sizeof(*c));
 
 	c->base.ops = &count_ops;
 	c->report = report;
+	c->bad_limit = bad_limit;
 	return &c->base;
 }
 

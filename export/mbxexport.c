@@ -122,7 +122,7 @@ static int pump_run(struct run *run, struct source *src, struct sink *dst)
 
 static int dry_run(struct run *run, struct source *src)
 {
-	struct sink *dst = count_sink_new(run->report);
+	struct sink *dst = count_sink_new(run->report, run->o->bad_item_limit);
 	int code = pump_run(run, src, dst);
 
 	if (code == MBX_OK) {

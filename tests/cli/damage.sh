@@ -12,6 +12,9 @@ says "joe: INBOX: uid 7: "
 check "told in the verdict" grep -q ', 1 unreadable$' err
 check "no more than that" not grep -q root: <(zstd -dcq a.mbx)
 cp err e.err
+run 74 mbxexport -n -u joe maildir:M
+check "the dry run says so, too" grep -q '^mbxexport: joe .*failed .* exit 74$' err
+run 1 mbxexport -n --bad-item-limit 1 -u joe maildir:M
 run 1 mbximport -i a.mbx 'maildir:D/%u'
 check "published" [ "$(bodies D/joe | wc -l)" = 6 ]
 verdict e.err >e.verdict
