@@ -1,6 +1,7 @@
 /* mbximport: reads one archive and writes a mail store's own files. Parses options, gives up
  * privileges, picks a driver, pumps, reports. */
 #include "format/archive/archive.h"
+#include "format/base/buf.h"
 #include "format/base/xio.h"
 #include "format/limits.h"
 #include "format/namemap.h"
@@ -33,6 +34,7 @@ struct run {
 	struct report_progress progress;
 	struct timespec start;                /* for --bwlimit */
 	char user_name[LIMIT_USER_BYTES + 1]; /* in hand, for messages */
+	struct buf path;
 };
 
 static void on_user_failed(void *ctx, const struct mbx_err *err)
@@ -88,6 +90,13 @@ static int on_tick(void *ctx, const struct record *rec)
 	case REC_BOX:
 		run->progress.boxes++;
 		run->progress.expected_messages += rec->box.expected;
+		buf_reset(&run->path);
+		buf_puts(&run->path, rec->box.path);
+		break;
+	case REC_BAD:
+		report_say(run->report, REPORT_WARNING, "unreadable", run->user_name,
+		           buf_str(&run->path), rec->bad.uid, "was unreadable: %s",
+		           rec->bad.reason);
 		break;
 	default:
 		break;
@@ -294,6 +303,7 @@ static int run_with(const struct options *o)
 	else
 		code = program_fail(o, &err);
 	namemap_free(run.maps);
+	buf_release(&run.path);
 	store_spec_free(run.spec);
 	return code;
 }

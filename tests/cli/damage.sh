@@ -16,6 +16,7 @@ run 74 mbxexport -n -u joe maildir:M
 check "the dry run says so, too" grep -q '^mbxexport: joe .*failed .* exit 74$' err
 run 1 mbxexport -n --bad-item-limit 1 -u joe maildir:M
 run 1 mbximport -i a.mbx 'maildir:D/%u'
+says "joe: INBOX: uid 7: warning: was unreadable: "
 check "published" [ "$(bodies D/joe | wc -l)" = 6 ]
 verdict e.err >e.verdict
 verdict err >i.verdict
