@@ -375,10 +375,12 @@ static bool time_left(const struct report_progress *p, uint64_t elapsed_ns, uint
 	return true;
 }
 
-static void progress_text(struct report *r, struct buf *out, uint64_t elapsed)
+/* brief: the time so far only where the time left cannot be told. */
+static void progress_text(struct report *r, struct buf *out, uint64_t elapsed, bool brief)
 {
 	const struct report_progress *p = &r->progress;
-	uint64_t left;
+	uint64_t left = 0;
+	bool told = time_left(p, elapsed, &left);
 
 	put_count(out, p->users, "user");
 	buf_puts(out, ", ");
@@ -390,9 +392,12 @@ static void progress_text(struct report *r, struct buf *out, uint64_t elapsed)
 	buf_puts(out, ", ");
 	/* No rate is taken over less than a second. */
 	put_size(out, (uint64_t)((double)p->bytes * 1e9 / (elapsed > 1e9 ? (double)elapsed : 1e9)));
-	buf_puts(out, "/s, ");
-	put_time(out, elapsed / 1000000000u);
-	if (time_left(p, elapsed, &left)) {
+	buf_puts(out, "/s");
+	if (!told || !brief) {
+		buf_puts(out, ", ");
+		put_time(out, elapsed / 1000000000u);
+	}
+	if (told) {
 		buf_puts(out, ", ");
 		put_time(out, left);
 		buf_puts(out, " left");
@@ -417,24 +422,31 @@ static void progress_json(struct report *r, struct buf *out, uint64_t elapsed)
 	event_end(r, out);
 }
 
-/* Overwrites the line on the terminal; cut, because a wrapped line could not be overwritten. */
-static void progress_terminal(struct report *r, struct buf *out)
+/* Overwrites the line on the terminal. It leaves out what is not needed where it would not fit, and
+ * is cut if need be: a wrapped line could not be overwritten. */
+static void progress_terminal(struct report *r, uint64_t elapsed)
 {
 	struct winsize size;
 	size_t columns = 80;
-	struct buf line;
+	struct buf line, out;
 
 	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 10)
 		columns = size.ws_col;
-	if (out->len >= columns) {
-		out->len = columns - 1;
-		out->data[out->len] = '\0';
-	}
 	buf_init(&line);
-	buf_printf(&line, "\r%s\033[K", buf_str(out));
-	(void)!write_all(STDERR_FILENO, buf_str(&line), line.len);
+	buf_init(&out);
+	buf_printf(&line, "%s: ", r->opts.program);
+	progress_text(r, &line, elapsed, true);
+	if (line.len >= columns) {
+		buf_reset(&line);
+		progress_text(r, &line, elapsed, true);
+	}
+	if (line.len >= columns)
+		buf_truncate(&line, columns - 1);
+	buf_printf(&out, "\r%s\033[K", buf_str(&line));
+	(void)!write_all(STDERR_FILENO, out.data, out.len);
 	r->line_shown = true;
 	buf_release(&line);
+	buf_release(&out);
 }
 
 /* Prints progress; on: the line that is overwritten, else a line that stays. */
@@ -447,15 +459,13 @@ static void progress_show(struct report *r, bool on_terminal)
 	r->last_line = now;
 	if (r->opts.json) {
 		progress_json(r, &out, now - r->start);
+	} else if (on_terminal) {
+		progress_terminal(r, now - r->start);
 	} else {
 		buf_printf(&out, "%s: ", r->opts.program);
-		progress_text(r, &out, now - r->start);
-		if (on_terminal) {
-			progress_terminal(r, &out);
-		} else {
-			buf_putc(&out, '\n');
-			emit(r, &out);
-		}
+		progress_text(r, &out, now - r->start, false);
+		buf_putc(&out, '\n');
+		emit(r, &out);
 	}
 	buf_release(&out);
 }
