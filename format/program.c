@@ -37,6 +37,7 @@ void program_start(void)
 			_exit(MBX_BUG);
 	}
 	(void)sigaction(SIGPIPE, &ignore, NULL);
+	(void)sigaction(SIGUSR1, &ignore, NULL); /* there is nothing to print yet */
 }
 
 /* A signal may come just before a read that then waits for ever: the alarm comes again until the

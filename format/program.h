@@ -18,7 +18,8 @@ struct options;
  */
 
 /* First thing in main: makes sure that descriptors 0 to 2 are taken, so that no file that is opened
- * later can be one of them (a closed one fails when it is used), ignores SIGPIPE. */
+ * later can be one of them (a closed one fails when it is used), ignores SIGPIPE, and SIGUSR1 until
+ * the run begins. */
 void program_start(void);
 
 /* Begins a run: makes the report, opens its file, installs the signal handlers. */

@@ -53,3 +53,15 @@ kill -TERM $exporter
 wait $exporter
 code $? 143 "-o, TERM"
 check "nothing left" empty d
+
+# SIGUSR1 does no harm before the run begins: the names of users are waited for.
+reads() { grep -q mbxexport "/proc/$1/comm" && waits "$1"; }
+mbxexport -n -F - maildir:B <p >out 2>err &
+exporter=$!
+exec 9>p
+wait_for reads $exporter
+kill -USR1 $exporter
+echo joe >&9
+exec 9>&-
+wait $exporter
+code $? 0 "USR1, early"
