@@ -25,7 +25,7 @@ enum option_kind {
 	OPTION_TEXT,   /* const char * */
 	OPTION_LIST,   /* struct option_texts */
 	OPTION_NUMBER, /* uint64_t within low..high */
-	OPTION_SIZE,   /* uint64_t with k, M, G */
+	OPTION_SIZE,   /* uint64_t with k, M, G, from low */
 	OPTION_CHOICE, /* int, index in arg */
 	OPTION_CALL,   /* call() */
 	OPTION_LATER,  /* not in this version */
@@ -124,9 +124,9 @@ static const struct option_def defs[] = {
 	{ "fsync", 0, "never|batch|always", IMP, OPTION_CHOICE, AT(fsync), .help = "default batch" },
 	{ "publish", 0, "user|end", IMP, OPTION_CHOICE, AT(publish),
 	  .help = "when a user becomes visible; default user" },
-	{ "max-bytes", 0, "N", IMP | VER, OPTION_SIZE, AT(max_bytes),
+	{ "max-bytes", 0, "N", IMP | VER, OPTION_SIZE, AT(max_bytes), 1,
 	  .help = "refuse an archive that holds more" },
-	{ "max-messages", 0, "N", IMP | VER, OPTION_SIZE, AT(max_messages),
+	{ "max-messages", 0, "N", IMP | VER, OPTION_SIZE, AT(max_messages), 1,
 	  .help = "refuse an archive that holds more" },
 	{ "bwlimit", 0, "RATE", BOTH, OPTION_SIZE, AT(bwlimit),
 	  .help = "bytes a second of archive, with k, M, G" },
@@ -214,6 +214,14 @@ static int take_number(const struct option_def *def, uint64_t *value_r, const ch
 	return 0;
 }
 
+static int take_size(const struct option_def *def, uint64_t *value_r, const char *value,
+                     struct mbx_err *err)
+{
+	if (!options_size(value, value_r) || *value_r < def->low)
+		return bad_value(def, value, err);
+	return 0;
+}
+
 /* value is one of the words of "a|b|c". */
 static int take_choice(const struct option_def *def, int *index_r, const char *value,
                        struct mbx_err *err)
@@ -259,7 +267,7 @@ static int take(struct options *o, const struct option_def *def, const char *val
 	case OPTION_NUMBER:
 		return take_number(def, field, value, err);
 	case OPTION_SIZE:
-		return options_size(value, field) ? 0 : bad_value(def, value, err);
+		return take_size(def, field, value, err);
 	case OPTION_CHOICE:
 		return take_choice(def, field, value, err);
 	case OPTION_CALL:

@@ -59,6 +59,9 @@ static const struct {
 	{ PROGRAM_IMPORT, "p --bwlimit 10q x", MBX_USAGE, "--bwlimit" },
 	{ PROGRAM_IMPORT, "p --bwlimit 99999999999G x", MBX_USAGE, "--bwlimit" },
 	{ PROGRAM_IMPORT, "p --bwlimit -5 x", MBX_USAGE, "--bwlimit" },
+	{ PROGRAM_IMPORT, "p --bwlimit 0 x", 0, NULL },
+	{ PROGRAM_IMPORT, "p --max-bytes 0 x", MBX_USAGE, "--max-bytes" },
+	{ PROGRAM_VERIFY, "p --max-messages 0 x", MBX_USAGE, "--max-messages" },
 	{ PROGRAM_VERIFY, "p --level-of-proof state --ignore modseq --ignore guid a b", 0, NULL },
 	{ PROGRAM_EXPORT, "p -F /nonexistent x", MBX_NOINPUT, "/nonexistent" },
 };
