@@ -13,7 +13,7 @@ static int parse_ignored(struct run *run, struct mbx_err *err)
 		uint32_t bits;
 
 		if (!field_list_parse(run->o->ignore.items[i], &bits)) {
-			char *known = field_list(FIELD_ALL);
+			char *known = field_list(FIELD_ALL & ~(uint32_t)FIELD_SHARING);
 
 			mbx_fail_code(err, ERR_FATAL, MBX_USAGE, "--ignore %s: fields are %s",
 			              run->o->ignore.items[i], known);
