@@ -2,7 +2,7 @@
 . "$MBX_TOP/tests/cli/lib.sh"
 maildir M
 
-for p in mbxexport mbximport; do
+for p in mbxexport mbximport mbxverify; do
 	run 0 $p --version
 	check "$p version" grep -q "^$p [0-9.]* (archive format MBX1)$" out
 	silent
@@ -11,13 +11,15 @@ for p in mbxexport mbximport; do
 	run 0 $p --help
 	same $p.help out
 	run 73 bash -c "$p --help >/dev/full"
-	run 64 $p
-	says "one STORE is needed, 0 were given"
-	run 64 $p a b
 	run 64 $p --nope maildir:M
 	says "option --nope"
 	run 64 $p -u
 	says "needs a value"
+done
+for p in mbxexport mbximport; do
+	run 64 $p
+	says "one STORE is needed, 0 were given"
+	run 64 $p a b
 	run 64 $p M
 	says "a STORE is DRIVER:LOCATION"
 	run 64 $p maildir:
