@@ -147,11 +147,13 @@ install: all
 	install -m 644 $(MAN1) $(DESTDIR)$(MANDIR)/man1
 	install -m 644 $(MAN5) $(DESTDIR)$(MANDIR)/man5
 
+# Directories that are empty then go, too, but neither DESTDIR itself nor those of the system.
+UNINSTALL_DIRS = $(patsubst /%,%,$(abspath $(BINDIR) $(MANDIR)/man1 $(MANDIR)/man5))
 uninstall:
 	rm -f $(patsubst %,$(DESTDIR)$(BINDIR)/%,$(PROGRAMS))
 	rm -f $(patsubst %,$(DESTDIR)$(MANDIR)/man1/%,$(notdir $(MAN1)))
 	rm -f $(patsubst %,$(DESTDIR)$(MANDIR)/man5/%,$(notdir $(MAN5)))
-	-rmdir -p --ignore-fail-on-non-empty $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5
+	$(if $(DESTDIR)$(filter-out /usr /usr/local,$(PREFIX)),-cd $(or $(DESTDIR),/) && rmdir -p --ignore-fail-on-non-empty $(UNINSTALL_DIRS))
 
 clean:
 	rm -rf build/release build/asan build/cov build/fuzz build/werror build/werror-clang build/bin
