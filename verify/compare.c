@@ -195,10 +195,14 @@ static int read_to_end(struct side *s, struct mbx_err *err)
 	return more;
 }
 
+/* A user that one side has alone. That he failed there is said already. */
 static void lonely_user(struct compare *c, const struct waiting *w, unsigned which)
 {
-	char *count = xasprintf("%" PRIu64 " messages", w->messages);
+	char *count;
 
+	if (w->failed)
+		return;
+	count = xasprintf("%" PRIu64 " messages", w->messages);
 	c->user = w->name;
 	compare_found(c, "user", 0, NULL, which == 0 ? count : NULL, which == 1 ? count : NULL);
 	c->user = NULL;

@@ -26,7 +26,8 @@ struct waiting {
 	uint64_t from, to; /* in the spool; equal: not kept */
 	uint64_t messages;
 	bool taken;
-	bool asked; /* alone it is a difference */
+	bool asked;  /* alone it is a difference */
+	bool failed; /* a user that was not read to his end */
 };
 
 struct waiting_list {

@@ -22,6 +22,8 @@ static int take_records(struct side *s, struct aside *spool, struct waiting *w, 
 		if (end && !user && s->rec.kind != REC_BOX_END)
 			return 0;
 		w->messages += s->rec.kind == REC_MSG;
+		if (s->rec.kind == REC_USER_END)
+			w->failed = s->rec.user_end.status == USER_FAILED;
 		if (spool != NULL && s->rec.kind != REC_END && aside_put(spool, &s->rec, err) < 0)
 			return -1;
 		if (s->rec.kind == REC_END)

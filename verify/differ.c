@@ -276,19 +276,31 @@ static void print_summary(struct run *run)
 	buf_release(&kinds);
 }
 
+/* 66, said, if there was nothing on either side that could differ; else 0. */
+static int nothing_code(struct run *run)
+{
+	const struct compare_result *result = &run->result;
+
+	if (result->boxes > 0 || result->differences > 0 || result->failed_code != 0 ||
+	    run->failed_code != 0)
+		return MBX_OK;
+	report_say(run->report, REPORT_ERROR, "nothing", NULL, NULL, 0,
+	           "nothing was compared: neither side has a %s that was asked for",
+	           result->users == 0 ? "user" : "mailbox");
+	return MBX_NOINPUT;
+}
+
 static int compare_code(struct run *run)
 {
 	const struct compare_result *result = &run->result;
 	const int codes[] = { run->failed_code,
 		              result->failed_code,
 		              run_unmatched_code(run),
+		              nothing_code(run),
 		              result->differences > 0 ? MBX_DIFFERENT : MBX_OK,
 		              result->unreadable > 0 ? MBX_DIFFERENT : MBX_OK,
 		              result->changed > 0 ? MBX_CHANGED : MBX_OK };
 
-	if (result->users == 0 && result->differences == 0)
-		report_say(run->report, REPORT_WARNING, "nothing", NULL, NULL, 0,
-		           "neither side holds a user: nothing was compared");
 	return run_first_code(codes, ARRAY_SIZE(codes));
 }
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* The driver whose name and ':' stand in front of text; NULL: none. */
@@ -32,6 +33,8 @@ static const struct store_reader *driver_of(const char *text)
 
 static int open_archive_file(struct input *in, struct mbx_err *err)
 {
+	struct stat st;
+
 	if (strcmp(in->text, "-") == 0) {
 		in->fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
 	} else {
@@ -42,7 +45,13 @@ static int open_archive_file(struct input *in, struct mbx_err *err)
 			    strchr(in->text, ':') != NULL ? " file, and no STORE of a known driver"
 							  : " file");
 	}
-	return in->fd >= 0 ? 0 : mbx_fail(err, ERR_FATAL, errno, "open %s", in->text);
+	if (in->fd < 0)
+		return mbx_fail(err, ERR_FATAL, errno, "open %s", in->text);
+	if (fstat(in->fd, &st) == 0 && S_ISDIR(st.st_mode))
+		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE,
+		                     "%s is a directory; a STORE is written DRIVER:LOCATION",
+		                     in->text);
+	return 0;
 }
 
 int input_init(struct input *in, const struct options *o, const char *text, struct mbx_err *err)

@@ -31,6 +31,13 @@ run 0 mbxverify -u joe --map-user joe=tom 'maildir:a/%u' 'maildir:b/%u'
 run 0 mbxverify -A --map-user joe=tom 'maildir:a/%u' 'maildir:b/%u'
 says 'compared: 3 users'
 run 66 mbxverify -u nobody 'maildir:a/%u' 'maildir:b/%u'
+mbxexport -q -A 'maildir:b/%u' >b.mbx
+run 66 mbxverify -u nobody 'maildir:a/%u' b.mbx
+check "who cannot be read is not called missing" not test -s out
+run 66 mbxverify -u ann -x '*' 'maildir:a/%u' b.mbx
+says 'nothing was compared'
+run 64 mbxverify b.mbx b
+says 'b is a directory'
 mv b/tom b/joe
 
 # One user that cannot be read does not hide the others.
