@@ -41,8 +41,14 @@ says "uid 300"
 check "told in the verdict" grep -q ', 1 changed$' err
 run 2 mbximport -i first 'maildir:C/%u'
 check "published" [ "$(bodies C/joe | wc -l)" = 299 ]
+run 2 mbxverify first
+run 2 mbxverify first maildir:C/joe
+says 'no difference'
+run 0 mbxverify maildir:B maildir:C/joe
 mv gone B/cur/1700000000.M300P9.host:2,S
 changes --frozen
 code $? 75 "--frozen"
+run 75 mbxverify first
+run 75 mbxverify first maildir:C/joe
 run 75 mbximport -i first 'maildir:F/%u'
 check "not published" absent F/joe
