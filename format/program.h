@@ -32,7 +32,8 @@ int program_tick(void);
 /* The exit code that pump()'s error means: 130 and the like if a signal came, else err->code. */
 int program_code(const struct mbx_err *err);
 
-/* A run that ends before it has a report: says err, as the options want it said. Returns its code. */
+/* A run that ends before it has a report: says err, as the options want it said. Returns its code.
+ */
 int program_fail(const struct options *o, const struct mbx_err *err);
 
 /* Says what is wrong (unless a signal came: then which one), and keeps the code. Returns it. */

@@ -40,7 +40,7 @@ struct archive_summary {
 /* Writes F0 at once. Environment: MBX_TEST_ID (32 hex digits) and SOURCE_DATE_EPOCH set archive id
  * and creation time for tests. */
 int archive_sink_open(const struct archive_write_opts *opts, struct sink **sink_r,
-                       struct mbx_err *err);
+                      struct mbx_err *err);
 const struct archive_summary *archive_sink_summary(const struct sink *sink);
 
 struct selection; /* select.h */
@@ -60,14 +60,14 @@ struct archive_read_opts {
  * stream was good: frame sequence, user, mailbox) or 74 (the read failed).
  * REC_USER of a user is given only after the segment that begins that user was verified whole. */
 int archive_source_open(const struct archive_read_opts *opts, struct source **src_r,
-                      struct mbx_err *err);
+                        struct mbx_err *err);
 const struct archive_summary *archive_source_summary(const struct source *src);
 
-/* --list: users, mailboxes, counts, sizes from the directory rows at the end, without reading bodies.
- * fd must be seekable; its offset changes. Calls box() in stream order, messages and bytes as the y
- * rows tell, and user() after a user's last mailbox; nonzero from either ends the list: -1 with that
- * exit code. Every frame that is used is proven by its own seal, but only a whole reading proves
- * the archive. Where the seek table or what it leads to is missing or wrong, the list is
+/* --list: users, mailboxes, counts, sizes from the directory rows at the end, without reading
+ * bodies. fd must be seekable; its offset changes. Calls box() in stream order, messages and bytes
+ * as the y rows tell, and user() after a user's last mailbox; nonzero from either ends the list: -1
+ * with that exit code. Every frame that is used is proven by its own seal, but only a whole reading
+ * proves the archive. Where the seek table or what it leads to is missing or wrong, the list is
  * made from seal to seal, as far as they go, and the result is -1 with 65. The directory of a user
  * who failed is not there: no box() by the index. */
 struct archive_list_ops {
@@ -80,23 +80,23 @@ int archive_list(int fd, const struct archive_list_ops *ops, struct archive_summ
                  struct mbx_err *err);
 
 /*
- * Salvage: a source of what is whole in a damaged archive, which must be a file. Frames are found by
- * their seals; one is used if its digest is right and it is a link of the chain on at least one side, or
- * stands where the seek table says. Everything in it is checked as ever; totals, roots and order between
- * segments are not. Records come in the order of an archive:
+ * Salvage: a source of what is whole in a damaged archive, which must be a file. Frames are found
+ * by their seals; one is used if its digest is right and it is a link of the chain on at least one
+ * side, or stands where the seek table says. Everything in it is checked as ever; totals, roots and
+ * order between segments are not. Records come in the order of an archive:
  *
- * - A user or mailbox whose own row is lost has the name that the directory, else the tar layer, tells,
- *   and nothing else (uidvalidity 0). A name from the tar layer may be shortened.
+ * - A user or mailbox whose own row is lost has the name that the directory, else the tar layer,
+ * tells, and nothing else (uidvalidity 0). A name from the tar layer may be shortened.
  * - A message whose body, or any frame of it, is lost is left out. A body continued in several
  *   frames is checked while it is read: ERR_MSG if it is not what it must be.
- * - rec_box_end has no roots. rec_user_end.unreadable counts what is known to be lost besides what was
- *   unreadable, at least 1 if anything may be; status is complete.
+ * - rec_box_end has no roots. rec_user_end.unreadable counts what is known to be lost besides what
+ * was unreadable, at least 1 if anything may be; status is complete.
  * - next() gives 0 at the end although things were lost: loss() tells.
  */
 struct archive_loss {
 	const char *user, *path; /* path NULL: something of the user that is no message */
-	/* No message from first_uid to last_uid was found, though some should be there; 0, 0: the whole
-	 * mailbox, or no message. */
+	/* No message from first_uid to last_uid was found, though some should be there; 0, 0: the
+	 * whole mailbox, or no message. */
 	uint32_t first_uid, last_uid;
 	uint64_t messages; /* how many there were; 0: no row tells */
 	const char *why;

@@ -20,7 +20,8 @@ int write_all(int fd, const void *data, size_t len);
  * always try again. */
 void xio_on_interrupt(bool (*stop)(void));
 
-/* Asks the same: for the main thread where it waits for another thread, a little while at a time. */
+/* Asks the same: for the main thread where it waits for another thread, a little while at a time.
+ */
 bool xio_interrupted(void);
 
 /* Closes and keeps errno; for error paths and for descriptors that were only read. -1 is fine. */

@@ -18,8 +18,8 @@
  *          1 MiB), one LZ4 block. The file ends between chunks: only a cut inside a chunk shows.
  *
  * gzip, bzip2 and xz go through libarchive, whose gaps are closed here: gzip's CRC and length are
- * checked, bytes behind the end are an error (as Dovecot's readers take them), a stream that cannot be
- * begun is not an empty one. A gzip file of several members is refused; Dovecot writes one.
+ * checked, bytes behind the end are an error (as Dovecot's readers take them), a stream that cannot
+ * be begun is not an empty one. A gzip file of several members is refused; Dovecot writes one.
  */
 enum inflate_kind {
 	INFLATE_NONE,
