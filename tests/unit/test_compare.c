@@ -765,6 +765,7 @@ Suite *compare_suite(void)
 	Suite *s = suite_create("compare");
 	TCase *tc = tcase_create("compare");
 
+	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, finds_fault, 0, ARRAY_SIZE(faults));
 	tcase_add_loop_test(tc, finds_fault_in_a, 0, ARRAY_SIZE(faults));
 	tcase_add_test(tc, equal_is_equal);
