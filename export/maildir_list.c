@@ -14,9 +14,11 @@
 
 #define SCANS_MAX 8 /* a folder that changes all the time is taken as it was seen then */
 
-/* Two files of one base name, met while listing: one file that was moved, or two messages. */
+/* Two files of one base name, met while listing: one file that was moved, or two messages. Or a
+ * file without a base name. */
+#define MSG_NONE UINT32_MAX
 struct maildir_twin {
-	uint32_t msg;
+	uint32_t msg;  /* the first, or MSG_NONE */
 	uint32_t name; /* offset of the whole file name, NUL-ended */
 	uint8_t place, type;
 };
@@ -276,23 +278,29 @@ static int add_unlisted(struct maildir_list *l, const char *name, size_t len, si
 	return place(l, m, name, len, where, type, err);
 }
 
-/* A message that has a place already was met again. */
-static int add_twin(struct maildir_list *l, size_t msg, const char *name, size_t len, uint8_t where,
-                    uint8_t type, struct mbx_err *err)
+/* True if that is the message's file where it was seen last. */
+static bool is_known(const struct maildir_list *l, size_t msg, const char *name, size_t len,
+                     uint8_t where)
 {
 	char known[MAILDIR_FILE_MAX];
 	const struct maildir_msg *m = &l->msgs[msg];
+
+	return m->place == where && maildir_list_file(l, m, known) == len &&
+	       memcmp(known, name, len) == 0;
+}
+
+/* Notes a file that may be a message besides the one of its name. */
+static int add_twin(struct maildir_list *l, uint32_t msg, const char *name, size_t len,
+                    uint8_t where, uint8_t type, struct mbx_err *err)
+{
 	struct maildir_twin *t;
 
-	if (m->place == where && maildir_list_file(l, m, known) == len &&
-	    memcmp(known, name, len) == 0)
-		return 0; /* seen when it was listed before */
 	if (l->twin_count == l->twin_cap) {
 		l->twin_cap = l->twin_cap != 0 ? l->twin_cap * 2 : 16;
 		l->twins = xreallocarray(l->twins, l->twin_cap, sizeof(*l->twins));
 	}
 	t = &l->twins[l->twin_count];
-	t->msg = (uint32_t)msg;
+	t->msg = msg;
 	t->place = where;
 	t->type = type;
 	if (keep_name(l, name, len, &t->name, err) < 0)
@@ -318,21 +326,21 @@ static int take(struct maildir_list *l, const struct dirent *de, uint8_t where, 
 
 	if (de->d_name[0] == '.')
 		return 0;
-	if (base.len == 0 || len > LIMIT_NAME_BYTES ||
-	    slice_has_control(slice_of(de->d_name, len))) {
-		note_stray(l, de->d_name);
-		return 0;
-	}
 	at = maildir_list_find(l, base);
-	if (at == SIZE_MAX && type == DT_DIR) {
+	if (len > LIMIT_NAME_BYTES || (at == SIZE_MAX && type == DT_DIR) ||
+	    (!l->courier && strpbrk(de->d_name, "\r\n") != NULL)) {
 		note_stray(l, de->d_name);
 		return 0;
 	}
+	if (base.len == 0)
+		return add_twin(l, MSG_NONE, de->d_name, len, where, type, err);
 	if (at == SIZE_MAX)
 		return add_unlisted(l, de->d_name, len, base.len, where, type, err);
-	if (l->msgs[at].place != PLACE_NONE)
-		return add_twin(l, at, de->d_name, len, where, type, err);
-	return place(l, &l->msgs[at], de->d_name, len, where, type, err);
+	if (l->msgs[at].place == PLACE_NONE)
+		return place(l, &l->msgs[at], de->d_name, len, where, type, err);
+	if (is_known(l, at, de->d_name, len, where))
+		return 0; /* seen when it was listed before */
+	return add_twin(l, (uint32_t)at, de->d_name, len, where, type, err);
 }
 
 enum maildir_stir maildir_dir_stir(const struct stat *before, const struct stat *after)
@@ -393,17 +401,35 @@ static bool file_stat(const struct tree *box, uint8_t where, const char *name, s
 	return fstatat(box->fd, path, st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* Tells a file that was moved while it was listed from two files of one base name. The second
- * of two becomes a message of its own: the servers rename it when they see it. */
+/* A message whose base name is another's or none: the servers rename such a file when they see it.
+ */
+static int add_nameless(struct maildir_list *l, const struct maildir_twin *t, const char *name,
+                        size_t len, struct mbx_err *err)
+{
+	struct maildir_msg *m;
+
+	grow_slots(l);
+	m = append(l);
+	m->name = t->name;
+	m->name_len = (uint8_t)maildir_list_cut(l, name, len).len;
+	m->duplicate = 1;
+	return place(l, m, name, len, t->place, t->type, err);
+}
+
+/* Tells a file that was moved while it was listed from two files of one base name, of which the
+ * second becomes a message of its own. */
 static int settle_twin(struct maildir_list *l, const struct tree *box, const struct maildir_twin *t,
                        struct mbx_err *err)
 {
 	char first[MAILDIR_FILE_MAX], second[MAILDIR_FILE_MAX];
-	struct maildir_msg *m = &l->msgs[t->msg];
+	struct maildir_msg *m;
 	struct stat a, b;
 	size_t len = strlen((const char *)l->names.data + t->name);
 
 	memcpy(second, l->names.data + t->name, len + 1);
+	if (t->msg == MSG_NONE)
+		return add_nameless(l, t, second, len, err);
+	m = &l->msgs[t->msg];
 	(void)maildir_list_file(l, m, first);
 	if (!file_stat(box, t->place, second, &b))
 		return 0;
@@ -413,12 +439,7 @@ static int settle_twin(struct maildir_list *l, const struct tree *box, const str
 		return m->place == PLACE_NEW && t->place == PLACE_CUR
 		           ? place(l, m, second, len, t->place, t->type, err)
 		           : 0;
-	grow_slots(l);
-	m = append(l);
-	m->name = t->name;
-	m->name_len = (uint8_t)maildir_list_cut(l, second, len).len;
-	m->duplicate = 1;
-	return place(l, m, second, len, t->place, t->type, err);
+	return add_nameless(l, t, second, len, err);
 }
 
 /* One pass over both directories. */
@@ -479,8 +500,13 @@ static int by_order(const void *pa, const void *pb, void *ctx)
 	const struct maildir_list *l = ctx;
 	const struct maildir_msg *a = pa, *b = pb;
 	struct slice x = maildir_list_base(l, a), y = maildir_list_base(l, b);
-	int diff = l->courier ? courier_order(x, y) : maildir_name_order(x, y, MAILDIR_SEP);
+	int diff = 0;
 
+	/* Dovecot gives a file without a base name a new one, so that it comes last. */
+	if (!l->courier)
+		diff = (int)(x.len == 0) - (int)(y.len == 0);
+	if (diff == 0)
+		diff = l->courier ? courier_order(x, y) : maildir_name_order(x, y, MAILDIR_SEP);
 	if (diff == 0)
 		diff = (int)a->duplicate - (int)b->duplicate;
 	if (diff == 0)

@@ -35,7 +35,7 @@ struct maildir_msg {
 	uint8_t name_len;
 	uint8_t place;     /* enum maildir_place */
 	uint8_t type;      /* d_type if it is no regular file, else 0 */
-	uint8_t duplicate; /* a second file of the same base name */
+	uint8_t duplicate; /* a second file of the same base name, or one without a base name */
 };
 #define KEYWORD_SHIFT 6
 #define KEYWORD_BITS  26

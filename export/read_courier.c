@@ -526,9 +526,7 @@ static int message(struct maildir_reader *r, size_t msg, const struct uidlist_en
 
 	(void)e;
 	(void)err;
-	/* A second file of one base name has nothing of the first. */
-	if (r->box->list.msgs[msg].duplicate)
-		return 0;
+	/* What is not found by base name stays 0: a second file of one has nothing of the first. */
 	if (c->sets != NULL && c->sets[msg] != 0)
 		take_keywords(c, c->sets[msg], rec);
 	if (c->uidls != NULL && c->uidls[msg] != 0)

@@ -88,7 +88,8 @@ static bool usable(const char *name, uint64_t size, uint64_t vsize, size_t flags
 	struct maildir_name parsed;
 
 	if (len + FLAG_ROOM + flags > LIMIT_NAME_BYTES ||
-	    !maildir_name_parse(name, len, MAILDIR_SEP, &parsed) || parsed.base.len != len)
+	    !maildir_name_parse(name, len, MAILDIR_SEP, &parsed) || parsed.base.len != len ||
+	    strpbrk(name, "\r\n") != NULL) /* no line of a UID list */
 		return false;
 	if ((parsed.has_size && parsed.size != size) || (parsed.has_vsize && parsed.vsize != vsize))
 		return false;

@@ -58,8 +58,8 @@ bool maildir_name_parse(const char *name, size_t len, char sep, struct maildir_n
 	memset(r, 0, sizeof(*r));
 	r->base = maildir_name_base(name, len, sep);
 	r->base_courier = slice_of(name, last);
-	if (r->base.len == 0 || name[0] == '.' || slice_find(all, '/') != len ||
-	    slice_has_control(all))
+	if (len == 0 || name[0] == '.' || slice_find(all, '/') != len ||
+	    slice_find(all, '\0') != len)
 		return false;
 	r->unique = slice_of(name, slice_find(r->base, ','));
 	r->has_size = find_size(r->base, 'S', &r->size);

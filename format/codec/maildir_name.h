@@ -43,8 +43,9 @@ struct maildir_name {
 };
 
 /* Takes a directory entry apart; slices point into name. False for what no server takes as a
- * message: empty, a leading '.', a '/' or a control byte (such a name fits no uid list), an empty
- * base. */
+ * message: empty, a leading '.', a '/' or NUL. Control bytes are as good as any others, but Dovecot
+ * passes over a name with CR or LF, which its list of lines cannot hold; Courier shows the message.
+ * The base may be empty (":2,S"): Courier shows that too, Dovecot gives the file a name first. */
 bool maildir_name_parse(const char *name, size_t len, char sep, struct maildir_name *r);
 
 /* Base name alone (first sep), without parsing the rest. */

@@ -45,6 +45,11 @@ static const struct {
 	     "f m/.S/cur/1.a:2, a\n",
 	  HEAD "\nM 1 S k=$Junk n=1.a s1 \"a\"\nM 2  n=2.b s1 \"b\"\nM 4  n=4.d s1 \"d\"\nE 3 0\n"
 	       "B S v8 n2 x1\nM 1  n=1.a s1 \"a\"\nE 1 0\n" DONE(2, 4, 0, 0) },
+	{ "names with control bytes, or without a base name, are messages",
+	  "f m/courierimapuiddb 1 7 9|1 1\t|\nf m/cur/1\t:2,S a\nf m/cur/:2,F b\n"
+	  "f m/cur/3\r:2,S c\n",
+	  "B INBOX v7 n11 x3\nM 1 S n=1\t o=2 s1 \"a\"\nM 9 F o=1 s1 \"b\"\nM 10 S n=3\r o=3 s1 \"c\"\n"
+	  "E 3 0\n" DONE(1, 3, 0, 0) },
 	{ "letters in file names are no keywords here",
 	  "f m/courierimapuiddb 1 7 9|1 1|\nf m/cur/1:2,Sab a\n",
 	  "B INBOX v7 n9 x1\nM 1 S n=1 s1 \"a\"\nE 1 0\n" DONE(1, 1, 0, 0) },

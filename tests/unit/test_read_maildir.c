@@ -221,6 +221,12 @@ static const struct {
 	{ "two files of one base name are two messages",
 	  "f m/dovecot-uidlist 3 V5 N9 G" G1 "|1 :1|\nf m/new/1 a\nf m/cur/1:2,S b\n", "m", "",
 	  "B INBOX v5 n10 x2\nM 1  n=1 s1 \"a\"\nM 9 S s1 \"b\"\nE 2 0\n" DONE(1, 2, 0, 0) },
+	{ "names with control bytes, or without a base name, are messages",
+	  "f m/dovecot-uidlist 3 V5 N9 G" G1 "|1 :1\t\x7f|\nf m/cur/1\t\x7f:2,S a\nf m/cur/:2,F b\n"
+	  "f m/new/2\1 c\nf m/cur/3\r:2, no\n",
+	  "m", "",
+	  "B INBOX v5 n11 x3\nM 1 S n=1\t\x7f s1 \"a\"\nM 9  n=2\1 s1 \"c\"\nM 10 F s1 \"b\"\n"
+	  "E 3 0\n" DONE(1, 3, 0, 0) },
 	{ "a hard link in new and cur is one message; copies are shared",
 	  "f m/dovecot-uidlist 3 V5 N9 G" G1 "|1 :1|\nf m/new/1 a\nh m/cur/1:2,S m/new/1\n", "m",
 	  "", "B INBOX v5 n9 x1\nM 1 S n=1 +shared s1 \"a\"\nE 1 0\n" DONE(1, 1, 0, 0) },
