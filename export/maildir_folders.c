@@ -78,6 +78,19 @@ static void add_inbox_folder(struct walk *w)
 	w->has_inbox = true;
 }
 
+/* A folder called INBOX with mail that nobody sees, unless it is where INBOX= leads. */
+static void note_hidden(const struct walk *w, const struct tree *sub)
+{
+	const struct tree *inbox = &w->r->store->inbox;
+	struct stat a, b;
+
+	if (inbox->fd >= 0 && fstat(inbox->fd, &a) == 0 && fstat(sub->fd, &b) == 0 &&
+	    a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+		return;
+	maildir_unreadable_text(w->r, NULL, "%s: is hidden by INBOX, the Maildir itself",
+	                        sub->path);
+}
+
 /* Whether a directory entry is a directory, or a link that leads to mail: that is refused where it
  * is opened, not passed over in silence. */
 static bool may_be_dir(const struct walk *w, const struct tree *t, const struct dirent *de)
@@ -149,8 +162,7 @@ static void visit_plus(struct walk *w, const char *name)
 	else if (res == FOLDER_SHADOWED && dirname != NULL && !w->has_inbox)
 		add_inbox_folder(w);
 	else if (res == FOLDER_SHADOWED && has_mail(&sub, dirname))
-		maildir_unreadable_text(r, NULL, "%s: is hidden by INBOX, the Maildir itself",
-		                        sub.path);
+		note_hidden(w, &sub);
 out:
 	buf_release(&path);
 	tree_release(&sub);
@@ -169,8 +181,7 @@ static void take_fs(struct walk *w, const struct tree *sub, bool mail)
 	if (res == FOLDER_SHADOWED && mail && !w->has_inbox)
 		add_inbox_folder(w);
 	else if (res == FOLDER_SHADOWED && mail)
-		maildir_unreadable_text(w->r, NULL, "%s: is hidden by INBOX, the Maildir itself",
-		                        sub->path);
+		note_hidden(w, sub);
 	else if (res == FOLDER_OK || res == FOLDER_RAW)
 		add_folder(w, buf_str(&path), !mail);
 	buf_release(&path);

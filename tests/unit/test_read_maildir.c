@@ -150,6 +150,16 @@ static const struct {
 	  "m", ":INBOX=%/i",
 	  "B INBOX v7 n2 x1 +derived\nM 1  n=1 s1 \"x\"\nE 1 0\n"
 	  "B S v1 n1 x0 +invented +derived\nE 0 0\n" DONE(2, 1, 0, 0) },
+	{ "INBOX within the Maildir",
+	  "f m/.INBOX/cur/1:2, x\nf m/.INBOX/dovecot-uidlist 3 V7 N2|1 :1|\nd m/.S/cur\n", "m",
+	  ":INBOX=%/m/.INBOX",
+	  "B INBOX v7 n2 x1 +derived\nM 1  n=1 s1 \"x\"\nE 1 0\n"
+	  "B S v1 n1 x0 +invented +derived\nE 0 0\n" DONE(2, 1, 0, 0) },
+	{ "INBOX within the Maildir, layout fs",
+	  "f m/INBOX/cur/1:2, x\nf m/INBOX/dovecot-uidlist 3 V7 N2|1 :1|\nd m/INBOX/S/cur\n", "m",
+	  ":LAYOUT=fs:INBOX=%/m/INBOX",
+	  "B INBOX v7 n2 x1 +derived\nM 1  n=1 s1 \"x\"\nE 1 0\n"
+	  "B INBOX/S v1 n1 x0 +invented +derived\nE 0 0\n" DONE(2, 1, 0, 0) },
 	{ "LAYOUT=index is not there yet", "d m/cur\n", "m", ":LAYOUT=index", "? 69\n" },
 	{ "LAYOUT=what", "d m/cur\n", "m", ":LAYOUT=what", "? 64\n" },
 	{ "DIRNAME that walks out", "d m/cur\n", "m", ":DIRNAME=..", "? 64\n" },
