@@ -91,8 +91,26 @@ static void note_hidden(const struct walk *w, const struct tree *sub)
 	                        sub->path);
 }
 
-/* Whether a directory entry is a directory, or a link that leads to mail: that is refused where it
- * is opened, not passed over in silence. */
+/* Whether a link is refused where it is opened, not passed over in silence: one that leads to mail,
+ * and in layout fs, where mail may lie further down, one that leads to a directory. */
+static bool matters(const struct walk *w, const struct tree *t, const char *name)
+{
+	struct buf prefix;
+	struct stat st;
+	bool mail;
+
+	buf_init(&prefix);
+	buf_puts(&prefix, name);
+	if (w->naming->dirname != NULL)
+		buf_printf(&prefix, "/%s", w->naming->dirname);
+	mail = has_mail(t, buf_str(&prefix));
+	buf_release(&prefix);
+	if (mail || w->naming->layout != FOLDER_FS || name[0] == '.')
+		return mail;
+	return fstatat(t->fd, name, &st, 0) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* Whether a directory entry is a directory, or a link that matters. */
 static bool may_be_dir(const struct walk *w, const struct tree *t, const struct dirent *de)
 {
 	struct stat st;
@@ -103,19 +121,7 @@ static bool may_be_dir(const struct walk *w, const struct tree *t, const struct 
 		return false;
 	if (fstatat(t->fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return false;
-	if (S_ISLNK(st.st_mode)) {
-		struct buf prefix;
-		bool mail;
-
-		buf_init(&prefix);
-		buf_puts(&prefix, de->d_name);
-		if (w->naming->dirname != NULL)
-			buf_printf(&prefix, "/%s", w->naming->dirname);
-		mail = has_mail(t, buf_str(&prefix));
-		buf_release(&prefix);
-		return mail;
-	}
-	return S_ISDIR(st.st_mode);
+	return S_ISDIR(st.st_mode) || (S_ISLNK(st.st_mode) && matters(w, t, de->d_name));
 }
 
 /* The path of w->rel: its result, path filled. What is no possible name is said. */
