@@ -195,7 +195,7 @@ void maildir_subscriptions(struct maildir_reader *r, bool courier,
 	buf_release(&path);
 }
 
-void maildir_quota(struct maildir_reader *r)
+void maildir_quota(struct maildir_reader *r, const struct tree *dir)
 {
 	struct maildirsize size;
 	struct mbx_err err;
@@ -204,7 +204,7 @@ void maildir_quota(struct maildir_reader *r)
 	int ret;
 
 	buf_init(&data);
-	ret = tree_peek(&r->store->root, "maildirsize", HEADER_BYTES, &data, &err);
+	ret = tree_peek(dir, "maildirsize", HEADER_BYTES, &data, &err);
 	if (ret < 0)
 		maildir_unreadable(r, NULL, &err);
 	if (ret == 1 && maildirsize_parse(buf_str(&data), data.len, &size)) {

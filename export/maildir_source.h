@@ -108,11 +108,11 @@ int maildir_side_file(struct maildir_reader *r, const struct tree *dir, const ch
 int maildir_peek_header(struct maildir_reader *r, const struct maildir_folder *f,
                         struct uidlist_header *h, struct mbx_err *err);
 
-/* Subscriptions and quota, which both flavours have. */
+/* Subscriptions and quota, which both flavours have, from the files of dir. */
 void maildir_subscriptions(struct maildir_reader *r, bool courier,
                            const struct folder_naming *naming, const struct tree *dir,
                            const char *file);
-void maildir_quota(struct maildir_reader *r);
+void maildir_quota(struct maildir_reader *r, const struct tree *dir);
 
 /* Walks the folders below store->root (maildir_folders.c) into r->folders, unsorted. INBOX is the
  * root if it has cur/ or new/, or store->inbox. skip: a name in the root that is no folder, or

@@ -128,7 +128,7 @@ static int start(struct maildir_reader *r, const struct store_loc *loc, struct m
 	if (find_charset(c, loc, err) < 0 || maildir_find_folders(r, &c->naming, err) < 0)
 		return -1;
 	maildir_subscriptions(r, true, &c->naming, &r->store->root, SUBSCRIPTIONS);
-	maildir_quota(r);
+	maildir_quota(r, &r->store->root);
 	return 0;
 }
 

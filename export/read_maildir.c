@@ -224,6 +224,9 @@ static void parse_attributes(struct dovecot_reader *d, const char *shown, const 
 		else
 			foreign++;
 	}
+	if (dict.partial)
+		maildir_say(&d->base, REPORT_WARNING, "metadata", NULL,
+		            "%s: the last entry is not complete and is left out", shown);
 	if (too_long != 0)
 		maildir_unreadable_text(&d->base, NULL, "%s: %zu entries are too long", shown,
 		                        too_long);
@@ -330,6 +333,7 @@ static int start(struct maildir_reader *r, const struct store_loc *loc, struct m
 {
 	struct dovecot_reader *d = of(r);
 	const char *file = store_loc_key(loc, "SUBSCRIPTIONS");
+	const struct tree *files;
 	struct tree home;
 	int ret = -1;
 
@@ -344,10 +348,9 @@ static int start(struct maildir_reader *r, const struct store_loc *loc, struct m
 	ret = open_home(d, loc, &home, err);
 	if (ret < 0)
 		goto out;
-	maildir_subscriptions(r, false, &d->naming,
-	                      d->control.fd >= 0 ? &d->control : &r->store->root,
-	                      file != NULL ? file : "subscriptions");
-	maildir_quota(r);
+	files = d->control.fd >= 0 ? &d->control : &r->store->root;
+	maildir_subscriptions(r, false, &d->naming, files, file != NULL ? file : "subscriptions");
+	maildir_quota(r, files);
 	if (ret == 1) {
 		maildir_sieve(r, loc, &home);
 		read_attributes(d, loc, &home);
@@ -492,7 +495,8 @@ static void take_metadata(struct dovecot_reader *d)
 	struct maildir_reader *r = &d->base;
 	size_t count = 0;
 
-	if (!r->header.has_guid || !r->has_database)
+	/* A void list has a GUID too: these entries were of this mailbox. */
+	if (!r->header.has_guid)
 		return;
 	for (size_t i = 0; i < d->attribute_count; i++)
 		count += !d->attributes[i].server &&

@@ -7,10 +7,10 @@
  * Driver "maildir": Dovecot's Maildir, layouts maildir++ and fs.
  *
  * Keys of Dovecot: LAYOUT=maildir++|fs, CONTROL=DIR (dovecot-uidlist, dovecot-keywords,
- * subscriptions), INBOX=DIR, DIRNAME=NAME, UTF-8, SUBSCRIPTIONS=NAME; INDEX=, INDEXPVT=,
- * INDEXCACHE=, VOLATILEDIR=, LISTINDEX=, NO-NOSELECT and ITERINDEX are taken and not needed.
- * Own keys: ESCAPE=c (the listescape character), ATTRIBUTES=FILE (METADATA), SIEVE=DIR (scripts),
- * ACTIVE=LINK (the active one).
+ * maildirsize, subscriptions), INBOX=DIR, DIRNAME=NAME, UTF-8, SUBSCRIPTIONS=NAME; INDEX=,
+ * INDEXPVT=, INDEXCACHE=, VOLATILEDIR=, LISTINDEX=, NO-NOSELECT and ITERINDEX are taken and not
+ * needed. Own keys: ESCAPE=c (the listescape character), ATTRIBUTES=FILE (METADATA), SIEVE=DIR
+ * (scripts), ACTIVE=LINK (the active one).
  *
  * Without their keys METADATA and Sieve are looked for where Dovecot puts them in the user's home,
  * dovecot-attributes, sieve/ and .dovecot.sieve; the home is taken to be the directory that holds

@@ -133,9 +133,10 @@ static const struct {
 	  "f m/cur/1:2,a x\nf m/.S/cur/2:2,a y\nf m/dovecot-uidlist 3 V1 N1|\n"
 	  "f c/.INBOX/dovecot-uidlist 3 V7 N2 G" G1 "|1 :1|\nf c/.INBOX/dovecot-keywords 0 kw|\n"
 	  "f c/.S/dovecot-uidlist 3 V8 N9 G" G2 "|4 :2|\nf c/subscriptions V\t2||S|\n"
+	  "f c/maildirsize 1000S|\nf m/maildirsize 7S|\n"
 	  "f m/subscriptions V\t2||Wrong|\n",
 	  "m", ":CONTROL=%/c",
-	  "A 0 S\nB INBOX v7 n2 x1\nM 1  k=kw n=1 s1 \"x\"\nE 1 0\nB S v8 n9 x1\n"
+	  "A 0 S\nA 4 storage 1000\nB INBOX v7 n2 x1\nM 1  k=kw n=1 s1 \"x\"\nE 1 0\nB S v8 n9 x1\n"
 	  "M 4  k=unknown-0 n=2 s1 \"y\"\nE 1 0\n" DONE(2, 2, 0, 0) },
 	{ "CONTROL, layout fs",
 	  "f m/cur/1:2, x\nd m/A/B/cur\nf c/INBOX/dovecot-uidlist 3 V7 N2|1 :1|\n"
@@ -185,6 +186,12 @@ static const struct {
 	  "A 1 /private/admin boss\nB INBOX v7 n2 x0 md=/private/comment=mine;\nE 0 0\n"
 	  "B S v8 n2 x0 use=\\Sent md=/private/specialuse=\\Sent;/shared/comment=later;\nE 0 0\n" DONE(
 	      2, 0, 0, 0) },
+	{ "METADATA of a mailbox whose list is void",
+	  "f m/cur/5.a:2, x\nf m/dovecot-uidlist 3 V7 N2 G" G1 "|2 :5.a|1 :6.b|\n"
+	  "f attrs priv/" G1 "/comment|mine|priv/" G1 "/cut|no\n",
+	  "m", ":ATTRIBUTES=%/attrs",
+	  "B INBOX v5 n2 x1 +invented +derived md=/private/comment=mine;\nM 1  n=5.a s1 \"x\"\n"
+	  "E 1 0\n" DONE(1, 1, 0, 0) },
 	{ "Sieve beside a directory called Maildir, other files there are none",
 	  "d Maildir/cur\nf sieve/a.sieve keep;|\nf sieve/b.sieve stop;|\nf sieve/a.svbin x\n"
 	  "d sieve/tmp\nl .dovecot.sieve sieve/b.sieve\n",
