@@ -34,6 +34,7 @@ struct maildir_body {
 	unsigned char *head; /* the first bytes of the file, or the whole plain body */
 	size_t head_len, head_at;
 	bool whole;
+	bool size_said;              /* the warning: a body may be opened again */
 	uint64_t file_size, file_at; /* bytes of the file; read from it so far */
 	uint64_t plain_size;
 	struct inflate *inflate;
@@ -260,13 +261,14 @@ static int open_content(struct maildir_body *m, const struct maildir_name *name,
 	return open_plain(m, err);
 }
 
-static void check_size(const struct maildir_body *m, const struct maildir_name *name)
+static void check_size(struct maildir_body *m, const struct maildir_name *name)
 {
 	const struct maildir_store *store = m->box->store;
 	unsigned said;
 
-	if (!name->has_size || name->size == m->plain_size || store->report == NULL)
+	if (!name->has_size || name->size == m->plain_size || store->report == NULL || m->size_said)
 		return;
+	m->size_said = true;
 	said = atomic_fetch_add(&m->box->wrong_sizes, 1);
 	report_say(store->report, said < WRONG_SIZES_SAID ? REPORT_WARNING : REPORT_NOTE,
 	           "wrong-size", store->user, m->box->path, m->box->list.msgs[m->msg].uid,
