@@ -170,12 +170,44 @@ uint32_t maildir_list_add(struct maildir_list *l, uint32_t uid, struct slice bas
 	slot = slot_of(l, base, &mark);
 	if (*slot != 0) {
 		replaced = l->msgs[slot_index(l, *slot)].uid;
+		if (l->courier)
+			return replaced;
 		l->msgs[slot_index(l, *slot)].name_len = 0;
 	}
 	m->name = (uint32_t)(base.ptr - (const char *)l->names.data);
 	m->name_len = (uint8_t)base.len;
 	*slot = mark | (uint32_t)l->count;
 	return replaced;
+}
+
+static int by_uid(const void *pa, const void *pb)
+{
+	const struct maildir_msg *a = pa, *b = pb;
+
+	if (a->uid != b->uid)
+		return a->uid < b->uid ? -1 : 1;
+	return (a->name > b->name) - (a->name < b->name); /* as in the database */
+}
+
+size_t maildir_list_sort(struct maildir_list *l)
+{
+	const struct maildir_msg *last = NULL;
+	size_t shared = 0;
+
+	if (l->count == 0)
+		return 0;
+	qsort(l->msgs, l->count, sizeof(*l->msgs), by_uid);
+	for (size_t i = 0; i < l->count; i++) {
+		struct maildir_msg *m = &l->msgs[i];
+
+		if (m->name_len != 0 && last != NULL && last->uid == m->uid) {
+			m->name_len = 0;
+			shared++;
+		}
+		last = m->name_len != 0 ? m : last;
+	}
+	fill_slots(l);
+	return shared;
 }
 
 /* Appends a NUL-ended name to names. */

@@ -16,8 +16,9 @@
  * the database does not have. Made for a million messages: names stay in the database as it was
  * read, a message costs 20 bytes besides, and 4 to 8 for the hash table.
  *
- * 1. Entries of the database come first, in its order, so that a second walk through the database
- *    runs beside the list; files that were not in it follow, in the order of their UIDs.
+ * 1. Entries of the database come first, in the order of their UIDs. That is Dovecot's own order,
+ * so that a second walk through its database runs beside the list. Files that were not in it
+ * follow, in the order of their UIDs.
  * 2. After maildir_list_number() nothing changes any more; any thread may read it.
  */
 enum maildir_place {
@@ -64,8 +65,11 @@ void maildir_list_release(struct maildir_list *l);
 void maildir_list_reset(struct maildir_list *l);
 
 /* Adds the next entry of the database, whose base name lies in names. Returns the UID of an earlier
- * entry of the same name, which it replaces as the servers do, or 0. */
+ * entry of the same name, or 0. The later one counts for Dovecot, the earlier one for Courier. */
 uint32_t maildir_list_add(struct maildir_list *l, uint32_t uid, struct slice base);
+/* Sorts the entries by UID, as Courier does with its database. Of several with one UID the first
+ * counts; returns how many others there were, whose files will be taken as not listed. */
+size_t maildir_list_sort(struct maildir_list *l);
 
 /* Lists new/ then cur/ below box, again while they change under it, and finds each file's entry. A
  * missing directory is empty. */

@@ -259,6 +259,17 @@ static void report_notes(struct maildir_reader *r, const struct uidlist *list)
 		            "%s: the last line is not complete", r->flavour->database);
 }
 
+/* Brings a database into the order that Courier shows. */
+static void sort_database(struct maildir_reader *r)
+{
+	size_t shared = maildir_list_sort(&r->box->list);
+
+	if (shared != 0)
+		maildir_say(r, REPORT_WARNING, "uidlist", r->box->path,
+		            "%s: %zu messages have the UID of another and are given new ones",
+		            r->flavour->database, shared);
+}
+
 /* Fills the list from the database's text, which lies in its names. 1, 0 if it is void. */
 static int parse_database(struct maildir_reader *r, uint32_t *uidnext, struct mbx_err *err)
 {
@@ -279,13 +290,15 @@ static int parse_database(struct maildir_reader *r, uint32_t *uidnext, struct mb
 		if (replaced != 0 && twice++ < WARNINGS_SAID)
 			maildir_say(r, REPORT_WARNING, "uidlist", r->box->path,
 			            "%s: %.*s is there as uid %" PRIu32 " and %" PRIu32
-			            "; the higher counts",
+			            "; the %s counts",
 			            r->flavour->database, (int)e.base.len, e.base.ptr, replaced,
-			            e.uid);
+			            e.uid, l->courier ? "first" : "higher");
 	}
 	if (ret < 0)
 		return 0;
 	report_notes(r, &list);
+	if ((list.notes & UIDLIST_UNSORTED) != 0)
+		sort_database(r);
 	*uidnext = uidlist_uidnext(&list);
 	return 1;
 }
@@ -402,7 +415,7 @@ static int load_list(struct maildir_reader *r, struct mbx_err *err)
 	r->rec.uidnext = uidnext;
 	r->rec.expected = l->present;
 	invent(r);
-	if (r->has_database)
+	if (r->has_database && !l->courier)
 		(void)uidlist_open(&r->walk, r->flavour->kind, buf_str(&l->names), l->names.len,
 		                   MAILDIR_SEP, &unused);
 	return 0;
@@ -615,9 +628,10 @@ static int give_next(struct maildir_reader *r, struct record *rec, struct mbx_er
 	while (r->next_msg < l->count) {
 		struct uidlist_entry e;
 		size_t at = r->next_msg++;
-		bool listed = at < l->listed;
+		bool listed = at < l->listed && !l->courier;
 
-		/* The second walk through the database, beside the list made in the first. */
+		/* The second walk through the database, beside the list made in the first.
+		 * Courier's has nothing but UIDs. */
 		if (listed && uidlist_next(&r->walk, &e, err) != 1)
 			return mbx_fail_code(err, ERR_USER, MBX_BUG, "%s: the lists differ",
 			                     r->folder->path);

@@ -21,6 +21,11 @@ static const struct {
 } cases[] = {
 	{ "no such directory", "d x\n", "? 66\n" },
 	{ "uid database", DB, HEAD "\n" MSGS DONE(1, 3, 0, 0) },
+	{ "a database that is not sorted, with a UID and a name twice: as Courier shows it",
+	  "f m/courierimapuiddb 1 7 9|5 1.a|3 2.b|5 3.c|8 2.b|x|2 gone|\nf m/cur/1.a:2, a\n"
+	  "f m/cur/2.b:2, b\nf m/cur/3.c:2, c\nf m/cur/4.d:2, d\n",
+	  "B INBOX v7 n11 x4\nM 3  n=2.b o=2 s1 \"b\"\nM 5  n=1.a o=1 s1 \"a\"\n"
+	  "M 9  n=3.c o=3 s1 \"c\"\nM 10  n=4.d o=4 s1 \"d\"\nE 4 0\n" DONE(1, 4, 0, 0) },
 	{ "no database: by number, then by text",
 	  "f m/cur/1500000000.M1000P1.h:2, b\nf m/cur/1500000000.M999P1.h:2, c\n"
 	  "f m/new/1400000000.x a\n",
