@@ -33,7 +33,7 @@ struct courier_reader {
 	struct acl_list acl;
 	struct buf list, updates;
 	struct courier_keywords keywords; /* names point into list */
-	const char **names;               /* those, then those of update files only */
+	const char **names; /* those, NULL if it is none, then those of update files only */
 	size_t name_count;
 	uint32_t *sets; /* per message, 0 none; NULL if all are none */
 	const char **message_keywords;
@@ -140,13 +140,18 @@ static int control(struct maildir_reader *r, const struct maildir_folder *f, str
 
 /* Keywords. */
 
+static bool is_keyword(struct slice name)
+{
+	return name.len <= LIMIT_KEYWORD_BYTES && slice_find(name, '\0') == name.len;
+}
+
 static size_t keyword_id(struct courier_reader *c, struct slice name)
 {
 	for (size_t i = 0; i < c->name_count; i++) {
-		if (slice_is(name, c->names[i]))
+		if (c->names[i] != NULL && slice_is(name, c->names[i]))
 			return i;
 	}
-	if (c->name_count == LIMIT_KEYWORDS || name.len > LIMIT_KEYWORD_BYTES)
+	if (c->name_count == LIMIT_KEYWORDS || !is_keyword(name))
 		return SIZE_MAX;
 	c->names[c->name_count] = arena_strndup(&c->base.box_arena, name.ptr, name.len);
 	return c->name_count++;
@@ -156,6 +161,28 @@ static void need_sets(struct courier_reader *c)
 {
 	if (c->sets == NULL)
 		c->sets = xcalloc(c->base.box->list.count, sizeof(*c->sets));
+}
+
+/* The keywords of :list. */
+static void take_names(struct courier_reader *c)
+{
+	struct maildir_reader *r = &c->base;
+	size_t bad = 0;
+
+	for (size_t i = 0; i < c->keywords.count; i++) {
+		struct slice name = c->keywords.names[i];
+
+		if (is_keyword(name))
+			c->names[i] = arena_strndup(&r->box_arena, name.ptr, name.len);
+		else
+			bad++;
+	}
+	c->name_count = c->keywords.count;
+	if (bad != 0)
+		maildir_unreadable_text(r, r->folder->path,
+		                        KEYWORD_DIR "/:list: %zu keywords are longer than %u bytes "
+		                                    "or hold NUL",
+		                        bad, LIMIT_KEYWORD_BYTES);
 }
 
 /* The keyword sets of :list. */
@@ -171,9 +198,7 @@ static void read_list(struct courier_reader *c, const struct tree *dir)
 		maildir_unreadable(r, r->folder->path, &err);
 		return;
 	}
-	for (size_t i = 0; i < c->keywords.count; i++)
-		c->names[c->name_count++] = arena_strndup(&r->box_arena, c->keywords.names[i].ptr,
-		                                          c->keywords.names[i].len);
+	take_names(c);
 	while (courier_keywords_next(&c->keywords, &message, &ids)) {
 		size_t at = maildir_list_find(&r->box->list, message);
 
@@ -514,7 +539,7 @@ static void take_keywords(struct courier_reader *c, uint32_t set, struct rec_msg
 			ids = slice_skip(ids, 1);
 			continue;
 		}
-		if (id < c->name_count)
+		if (id < c->name_count && c->names[id] != NULL)
 			c->message_keywords[rec->keyword_count++] = c->names[id];
 	}
 }

@@ -13,8 +13,9 @@ Suite *read_courier_suite(void);
 #define DB                                                                                         \
 	"f m/courierimapuiddb 1 795466575 9|1 1.a|2 2.b|4 4.d|\nf m/cur/1.a:2,S a\n"               \
 	"f m/cur/2.b:2, b\nf m/new/4.d d\n"
-#define HEAD "B INBOX v795466575 n9 x3"
-#define MSGS "M 1 S n=1.a s1 \"a\"\nM 2  n=2.b s1 \"b\"\nM 4  n=4.d s1 \"d\"\nE 3 0\n"
+#define TEN(x) x x x x x x x x x x
+#define HEAD   "B INBOX v795466575 n9 x3"
+#define MSGS   "M 1 S n=1.a s1 \"a\"\nM 2  n=2.b s1 \"b\"\nM 4  n=4.d s1 \"d\"\nE 3 0\n"
 
 static const struct {
 	const char *name, *tree, *expect;
@@ -38,6 +39,14 @@ static const struct {
 	{ "keywords", DB "f m/courierimapkeywords/:list $Junk|Work||1.a:1 0|4.d:0|gone:1|2.b:9|\n",
 	  HEAD "\nM 1 S k=Work,$Junk n=1.a s1 \"a\"\nM 2  n=2.b s1 \"b\"\n"
 	       "M 4  k=$Junk n=4.d s1 \"d\"\nE 3 0\n" DONE(1, 3, 0, 0) },
+	{ "keywords that are too long, or hold NUL",
+	  DB "f m/courierimapkeywords/:list Work|x" TEN(TEN(TEN(
+	      "k"))) "|||1.a:1 0|\n"
+	             "f m/courierimapkeywords/2.b x" TEN(TEN(TEN(
+			 "k"))) "|Work|\n"
+	                        "z m/.S/courierimapkeywords/:list 61006200650a0a316a3a300a\nd m/.S/cur\n",
+	  HEAD "\nM 1 S k=Work n=1.a s1 \"a\"\nM 2  k=Work n=2.b s1 \"b\"\n"
+	       "M 4  n=4.d s1 \"d\"\nE 3 0\nB S v1 n1 x0 +invented\nE 0 0\n" DONE(2, 3, 3, 0) },
 	{ "pending keywords: a plain file wins, else the largest number; empty is none",
 	  DB "f m/courierimapkeywords/:list $Junk|Work||1.a:1 0|4.d:0|\n"
 	     "f m/courierimapkeywords/1.a New|\nf m/courierimapkeywords/.9.1.a Work|\n"
