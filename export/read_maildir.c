@@ -429,8 +429,8 @@ static int read_keywords(struct dovecot_reader *d, struct mbx_err *err)
 {
 	struct maildir_reader *r = &d->base;
 	struct slice names[DOVECOT_KEYWORDS];
+	struct buf data, unknown;
 	struct tree dir;
-	struct buf data;
 	size_t bad = 0;
 	int ret = control(r, r->folder, &dir, err);
 
@@ -438,20 +438,23 @@ static int read_keywords(struct dovecot_reader *d, struct mbx_err *err)
 		return -1;
 	memset(names, 0, sizeof(names));
 	buf_init(&data);
+	buf_init(&unknown);
 	if (ret == 1 &&
 	    maildir_side_file(r, &dir, "dovecot-keywords", SIDE_FILE_MAX, r->folder->path, &data))
 		bad = dovecot_keywords_parse(buf_str(&data), data.len, names);
 	if (bad != 0)
 		maildir_say(r, REPORT_WARNING, "keywords", r->folder->path,
 		            "dovecot-keywords: %zu lines that Dovecot drops are left out", bad);
-	for (size_t i = 0; i < DOVECOT_KEYWORDS; i++) {
-		char unknown[32];
+	for (unsigned i = 0; i < DOVECOT_KEYWORDS; i++) {
+		struct slice name = names[i];
 
-		(void)snprintf(unknown, sizeof(unknown), "unknown-%zu", i);
-		d->keywords[i] = names[i].len != 0 && names[i].len <= LIMIT_KEYWORD_BYTES
-		                     ? arena_strndup(&r->box_arena, names[i].ptr, names[i].len)
-		                     : arena_strdup(&r->box_arena, unknown);
+		if (name.len == 0) {
+			dovecot_keywords_unknown(names, i, &unknown);
+			name = slice_of(buf_str(&unknown), unknown.len);
+		}
+		d->keywords[i] = arena_strndup(&r->box_arena, name.ptr, name.len);
 	}
+	buf_release(&unknown);
 	buf_release(&data);
 	tree_release(&dir);
 	return 0;

@@ -41,6 +41,15 @@ size_t dovecot_keywords_parse(const char *data, size_t len, struct slice names[D
 	return bad;
 }
 
+void dovecot_keywords_unknown(const struct slice names[DOVECOT_KEYWORDS], unsigned index,
+                              struct buf *out)
+{
+	buf_reset(out);
+	buf_printf(out, "unknown-%u", index);
+	while (has_keyword(names, slice_of(buf_str(out), out->len)))
+		buf_putc(out, '?');
+}
+
 void dovecot_keywords_put(struct buf *out, unsigned index, const char *name)
 {
 	buf_putu(out, index);

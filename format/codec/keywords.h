@@ -12,13 +12,16 @@
 /*
  * dovecot-keywords: "<index 0-25> <name>" lines, gaps allowed (Dovecot maildir-keywords.c). Letter
  * 'a' in a file name is index 0. A letter whose index has no line is shown by Dovecot as
- * "unknown-<index>".
+ * "unknown-<index>", with as many '?' behind it as make it a name of its own.
  */
 #define DOVECOT_KEYWORDS 26
 
 /* Fills names[], which point into data; those not there are empty. Returns the number of lines that
  * Dovecot would drop (bad index, no name); they are skipped. A later line for an index wins. */
 size_t dovecot_keywords_parse(const char *data, size_t len, struct slice names[DOVECOT_KEYWORDS]);
+/* The name of an index that is not there. */
+void dovecot_keywords_unknown(const struct slice names[DOVECOT_KEYWORDS], unsigned index,
+                              struct buf *out);
 void dovecot_keywords_put(struct buf *out, unsigned index, const char *name);
 
 /*

@@ -86,6 +86,12 @@ static const struct {
 	  "m", "",
 	  "B INBOX v5 n9 x2\nM 1 S k=$Junk,unknown-1,Work,unknown-25 n=1 s1 \"a\"\n"
 	  "M 2  k=Work n=2 s1 \"b\"\nE 2 0\n" DONE(1, 2, 0, 0) },
+	{ "a keyword called as Dovecot calls one that has lost its name; one name twice",
+	  "f m/dovecot-uidlist 3 V5 N9 G" G1 "|1 :1|\n"
+	  "f m/dovecot-keywords 5 Unknown-1|6 unknown-1?|7 x|8 X|9|26 y|a|\nf m/cur/1:2,Sbfghi a\n",
+	  "m", "",
+	  "B INBOX v5 n9 x1\nM 1 S k=unknown-1\?\?,Unknown-1,unknown-1?,x,unknown-8 n=1 s1 \"a\"\n"
+	  "E 1 0\n" DONE(1, 1, 0, 0) },
 	{ "S= that is wrong, W=, S= that is right",
 	  "f m/dovecot-uidlist 3 V5 N9 G" G1 "|1 :1,S=9|2 :2,S=3,W=4|\nf m/cur/1,S=9:2, abc\n"
 	  "f m/cur/2,S=3,W=4:2, ab|\n",
