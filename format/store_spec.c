@@ -544,13 +544,14 @@ static int walk_end(struct walk *w, const char *path)
 	char *user;
 	struct stat st;
 
+	/* What cannot be looked at is a user who fails when opened, and alone. */
 	if (stat(path, &st) < 0) {
 		if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)
 			return 0;
-		return mbx_fail(w->err, ERR_FATAL, errno, "%s", path);
-	}
-	if (!S_ISDIR(st.st_mode) && !(S_ISREG(st.st_mode) && strcmp(w->spec->driver, "mbox") == 0))
+	} else if (!S_ISDIR(st.st_mode) &&
+	           !(S_ISREG(st.st_mode) && strcmp(w->spec->driver, "mbox") == 0)) {
 		return 0;
+	}
 	if (whole != NULL)
 		user = xstrdup(whole);
 	else if (domain != NULL)

@@ -57,6 +57,26 @@ verdict e.err >e.verdict
 verdict err >i.verdict
 check "the same verdict" cmp e.verdict i.verdict
 
+# A user whose directory is closed to the caller fails alone.
+maildir closed/ann/Maildir
+maildir closed/bob/Maildir
+chmod 0 closed/bob
+as=()
+if [ "$(id -u)" = 0 ]; then
+	chmod 755 .
+	chmod -R go+rX closed/ann
+	chown -R nobody closed
+	as=(setpriv --reuid nobody --clear-groups)
+fi
+if "${as[@]}" "$MBX_BIN/mbxexport" --version >/dev/null 2>&1; then
+	run 77 "${as[@]}" "$MBX_BIN/mbxexport" -n -A 'maildir:closed/%u/Maildir'
+	says "bob: closed/bob/Maildir: Permission denied"
+	says "2 users, 4 mailboxes, 7 messages"
+else
+	echo "skipped: nobody may not run $MBX_BIN/mbxexport"
+fi
+chmod 700 closed/bob
+
 # Import: chosen users only; a store of one user takes one.
 mbxexport -q -A "$T" >all.mbx
 run 0 mbximport -u ann@b.org -i all.mbx 'maildir:one/%n'
