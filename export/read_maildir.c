@@ -124,30 +124,16 @@ static int open_key_root(struct dovecot_reader *d, const struct store_loc *loc, 
 	return ret < 0 ? -1 : 0;
 }
 
-/* The user's home: see read_maildir.h. */
+/* The user's home. One that is not there holds nothing: the Maildir serves as well. */
 static int open_home(const struct dovecot_reader *d, const struct store_loc *loc, struct tree *home,
                      struct mbx_err *err)
 {
-	static const char *const names[] = { "Maildir", "maildir", ".maildir", "Mail", "mail" };
-	const char *slash = strrchr(loc->root, '/');
-	const char *last = slash != NULL ? slash + 1 : loc->root;
-	char *path = NULL;
-	int ret;
+	const struct tree *root = &d->base.store->root;
+	int ret = tree_open_root(loc->home, home, err);
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (strcmp(last, names[i]) == 0)
-			path = slash == NULL ? xstrdup(".")
-			       : slash == loc->root
-			           ? xstrdup("/")
-			           : xstrndup(loc->root, (size_t)(slash - loc->root));
-		if (path != NULL)
-			break;
-	}
-	if (path == NULL)
-		return tree_open_sub(&d->base.store->root, "", home, err);
-	ret = tree_open_root(path, home, err);
-	home->owner = d->base.store->root.owner;
-	free(path);
+	if (ret == 0)
+		return tree_open_sub(root, "", home, err);
+	home->owner = root->owner;
 	return ret;
 }
 

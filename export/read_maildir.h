@@ -12,10 +12,9 @@
  * needed. Own keys: ESCAPE=c (the listescape character), ATTRIBUTES=FILE (METADATA), SIEVE=DIR
  * (scripts), ACTIVE=LINK (the active one).
  *
- * Without their keys METADATA and Sieve are looked for where Dovecot puts them in the user's home,
- * dovecot-attributes, sieve/ and .dovecot.sieve; the home is taken to be the directory that holds
- * the Maildir if that is called Maildir, maildir, .maildir, Mail or mail, else the Maildir itself
- * (/var/vmail/example.org/joe: its parent is everybody's). What is not found is unknown, not empty.
+ * Without their keys METADATA and Sieve are looked for where Dovecot puts them in the user's home
+ * (format/store_spec.h tells which that is): dovecot-attributes, sieve/ and .dovecot.sieve. What is
+ * not found is unknown, not empty.
  *
  * Not told: modseqs, first-recent UID, keywords beyond the 26th (all in dovecot.index only), the
  * save date (the ctime of a file changes with every flag, so it is not taken for one).

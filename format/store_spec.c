@@ -440,6 +440,43 @@ static int expand(const char *text, const char *user, const char *home, struct b
 	return ret;
 }
 
+/* Where a Maildir at root usually is: in its user's home, or it is all that there is of a home. */
+static char *guess_home(const char *root)
+{
+	static const char *const names[] = { "Maildir", "maildir", ".maildir", "Mail", "mail" };
+	const char *slash = strrchr(root, '/');
+	const char *base = slash == NULL ? root : slash + 1;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcmp(base, names[i]) != 0)
+			continue;
+		if (slash == NULL)
+			return xstrdup(".");
+		return slash == root ? xstrdup("/") : xstrndup(root, (size_t)(slash - root));
+	}
+	return xstrdup(root);
+}
+
+static bool begins_at_home(const char *location)
+{
+	return *location == '~' || strncmp(location, "%h", 2) == 0;
+}
+
+static int find_home(struct store_loc *loc, const char *home, struct mbx_err *err)
+{
+	struct buf text;
+	int ret;
+
+	if (home == NULL && !begins_at_home(loc->spec->location)) {
+		loc->home = guess_home(loc->root);
+		return 0;
+	}
+	buf_init(&text);
+	ret = expand("~", loc->user, home, &text, err);
+	loc->home = buf_detach(&text);
+	return ret;
+}
+
 int store_loc_expand(const struct store_spec *spec, const char *user, const char *home,
                      struct store_loc **loc_r, struct mbx_err *err)
 {
@@ -459,6 +496,8 @@ int store_loc_expand(const struct store_spec *spec, const char *user, const char
 		ret = expand(spec->location, user, home, &text, err);
 	strip_slashes(&text);
 	loc->root = buf_detach(&text);
+	if (ret == 0)
+		ret = find_home(loc, home, err);
 	for (size_t i = 0; ret == 0 && i < spec->key_count; i++) {
 		if (spec->keys[i].value == NULL)
 			continue;
@@ -482,6 +521,7 @@ void store_loc_free(struct store_loc *loc)
 	free(loc->values);
 	free(loc->user);
 	free(loc->root);
+	free(loc->home);
 	free(loc);
 }
 
@@ -733,7 +773,7 @@ int store_spec_walk(const struct store_spec *spec, const char *home,
 {
 	struct walk w = { .spec = spec, .home = home, .err = err };
 	const char *text = spec->location;
-	bool at_home = *text == '~' || strncmp(text, "%h", 2) == 0;
+	bool at_home = begins_at_home(text);
 	char *joined = NULL;
 	int ret;
 

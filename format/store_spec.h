@@ -39,7 +39,11 @@ int store_spec_check_keys(const struct store_spec *spec, const char *const *know
 struct store_loc {
 	const struct store_spec *spec; /* borrowed */
 	char *user;
-	char *root;    /* absolute or relative path as given, no trailing '/' */
+	char *root; /* absolute or relative path as given, no trailing '/' */
+	/* The user's home: as the location (~, %h) or the home template tells it; else the
+	 * directory that holds root if root is called Maildir, maildir, .maildir, Mail or mail,
+	 * else root itself (/var/vmail/example.org/joe: its parent is everybody's). */
+	char *home;
 	char **values; /* parallel to spec->keys, expanded; NULL for flags */
 };
 /* Exit 66 for a user name that does not make single safe components (settled rules: no '/', NUL,

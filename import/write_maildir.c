@@ -395,35 +395,12 @@ static int put_uidvalidity(struct maildir_user *u, const struct place *place, st
 	return rc;
 }
 
-/* The user's home, as far as the Maildir's place tells it: see the header. */
-static char *home_of(const char *root)
-{
-	static const char *const names[] = { "Maildir", "maildir", ".maildir", "Mail", "mail" };
-	const char *slash = strrchr(root, '/');
-	const char *base = slash == NULL ? root : slash + 1;
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (strcmp(base, names[i]) != 0)
-			continue;
-		if (slash == NULL)
-			return xstrdup(".");
-		return slash == root ? xstrdup("/") : xstrndup(root, (size_t)(slash - root));
-	}
-	return xstrdup(root);
-}
-
 /* A key's value, or its default in the home. Caller frees. */
 static char *key_or_home(const struct maildir_user *u, const char *key, const char *name)
 {
 	const char *value = store_loc_key(u->loc, key);
-	char *home, *path;
 
-	if (value != NULL)
-		return xstrdup(value);
-	home = home_of(u->loc->root);
-	path = xasprintf("%s/%s", home, name);
-	free(home);
-	return path;
+	return value != NULL ? xstrdup(value) : xasprintf("%s/%s", u->loc->home, name);
 }
 
 /* A file that is the whole of a place: what is there stays in front with merge. */

@@ -180,6 +180,34 @@ START_TEST(expand_user)
 }
 END_TEST
 
+static const struct {
+	const char *text, *template, *home;
+} homes[] = {
+	{ "maildir:/v/%u/Maildir", NULL, "/v/joe" },
+	{ "maildir:/v/%u/.maildir", NULL, "/v/joe" },
+	{ "maildir:/v/%u", NULL, "/v/joe" },
+	{ "maildir:/v/%u/xMaildir", NULL, "/v/joe/xMaildir" },
+	{ "maildir:Maildir", NULL, "." },
+	{ "maildir:/Mail", NULL, "/" },
+	{ "maildir:/v/%u/Maildir", "/h/%u", "/h/joe" },
+	{ "maildir:~/vm", "/h/%u/", "/h/joe" },
+	{ "maildir:%h", "/h/%u", "/h/joe" },
+};
+
+START_TEST(user_home)
+{
+	struct store_spec *spec = NULL;
+	struct store_loc *loc = NULL;
+	struct mbx_err err;
+
+	ck_assert_int_eq(store_spec_parse(homes[_i].text, &spec, &err), 0);
+	ck_assert_int_eq(store_loc_expand(spec, "joe", homes[_i].template, &loc, &err), 0);
+	ck_assert_str_eq(loc->home, homes[_i].home);
+	store_loc_free(loc);
+	store_spec_free(spec);
+}
+END_TEST
+
 START_TEST(expand_lengths)
 {
 	struct store_spec *spec = NULL;
@@ -334,6 +362,7 @@ Suite *store_spec_suite(void)
 	tcase_add_loop_test(tc, parse_bad, 0, ARRAY_SIZE(bad));
 	tcase_add_loop_test(tc, keys, 0, ARRAY_SIZE(keyed));
 	tcase_add_loop_test(tc, expand_user, 0, ARRAY_SIZE(expansions));
+	tcase_add_loop_test(tc, user_home, 0, ARRAY_SIZE(homes));
 	tcase_add_test(tc, expand_lengths);
 	suite_add_tcase(suite, tc);
 	tcase_add_checked_fixture(disk, tree_setup, tree_teardown);
