@@ -77,6 +77,10 @@ static int count_put(struct sink *dst, const struct record *rec, struct mbx_err 
 		c->box_bytes += stored_size(&rec->msg);
 		body_close(rec->msg.body);
 		break;
+	case REC_BAD:
+		report_say(c->report, REPORT_ERROR, "unreadable", c->user, c->path, rec->bad.uid,
+		           "%s", rec->bad.reason);
+		break;
 	case REC_BOX_END:
 		c->in_user.messages += c->box_messages;
 		c->in_user.bytes += c->box_bytes;

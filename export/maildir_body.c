@@ -46,9 +46,14 @@ static struct maildir_body *of(struct body *b)
 	return (struct maildir_body *)b;
 }
 
-static const char *name_of(const struct maildir_body *m, char name[MAILDIR_FILE_MAX])
+/* "cur/<file>", where the file was when the folder was listed. */
+#define SHOWN_MAX (MAILDIR_FILE_MAX + 4)
+static const char *name_of(const struct maildir_body *m, char name[SHOWN_MAX])
 {
-	(void)maildir_list_file(&m->box->list, &m->box->list.msgs[m->msg], name);
+	const struct maildir_msg *msg = &m->box->list.msgs[m->msg];
+
+	memcpy(name, msg->place == PLACE_NEW ? "new/" : "cur/", 4);
+	(void)maildir_list_file(&m->box->list, msg, name + 4);
 	return name;
 }
 
@@ -68,7 +73,7 @@ static void forget(struct maildir_body *m)
 
 static int fail_changed(const struct maildir_body *m, struct mbx_err *err)
 {
-	char name[MAILDIR_FILE_MAX];
+	char name[SHOWN_MAX];
 
 	return maildir_changed(m->box->store, ERR_MSG, err, "%s/%s changed while it was read",
 	                       m->box->dir.path, name_of(m, name));
@@ -77,7 +82,7 @@ static int fail_changed(const struct maildir_body *m, struct mbx_err *err)
 static int fail_sys(const struct maildir_body *m, struct mbx_err *err)
 {
 	int sys = errno;
-	char name[MAILDIR_FILE_MAX];
+	char name[SHOWN_MAX];
 
 	return mbx_fail(err, ERR_MSG, sys, "%s/%s", m->box->dir.path, name_of(m, name));
 }
@@ -253,7 +258,7 @@ static int open_content(struct maildir_body *m, const struct maildir_name *name,
 			return 0;
 	} else if (err->code == MBX_CHANGED || err->sys != 0 || err->scope != ERR_MSG ||
 	           (name->has_size && name->size != m->file_size)) {
-		char text[MAILDIR_FILE_MAX];
+		char text[SHOWN_MAX];
 
 		return mbx_context(err, "%s/%s", m->box->dir.path, name_of(m, text));
 	}
@@ -277,7 +282,7 @@ static void check_size(struct maildir_body *m, const struct maildir_name *name)
 
 static int check_file(const struct maildir_body *m, const struct stat *st, struct mbx_err *err)
 {
-	char name[MAILDIR_FILE_MAX];
+	char name[SHOWN_MAX];
 
 	if (!S_ISREG(st->st_mode))
 		return mbx_fail_code(err, ERR_MSG, MBX_NOPERM, "%s/%s: is no regular file",

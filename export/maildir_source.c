@@ -565,18 +565,17 @@ static const char *type_name(uint8_t type)
 
 static void give_bad(struct maildir_reader *r, const struct maildir_msg *m, struct record *rec)
 {
-	char name[MAILDIR_FILE_MAX];
+	const char *type = type_name(m->type);
+	char name[MAILDIR_FILE_MAX], text[MAILDIR_FILE_MAX + 64];
 
 	(void)maildir_list_file(&r->box->list, m, name);
+	(void)snprintf(text, sizeof(text), "%s/%s %s", m->place == PLACE_NEW ? "new" : "cur", name,
+	               type);
 	rec->kind = REC_BAD;
 	rec->bad.uid = m->uid;
-	rec->bad.reason = arena_strdup(&r->msg_arena, type_name(m->type));
+	rec->bad.reason = arena_strdup(&r->msg_arena, text);
 	r->box_bad++;
 	r->totals.unreadable++;
-	if (r->opts.report != NULL)
-		report_say(r->opts.report, REPORT_ERROR, "unreadable", r->store->user, r->box->path,
-		           m->uid, "%s/%s/%s %s", r->box->dir.path,
-		           m->place == PLACE_NEW ? "new" : "cur", name, rec->bad.reason);
 }
 
 /* The size that the name tells, or else the file. */

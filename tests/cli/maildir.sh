@@ -23,3 +23,13 @@ run 0 mbximport --home 'new/%u' -i h.mbx 'maildir:~/vm/inbox'
 check "script" [ "$(cat new/joe/.dovecot.sieve)" = 'keep;' ]
 check "METADATA" cmp h/joe/dovecot-attributes new/joe/dovecot-attributes
 run 0 mbxverify --home 'new/%u' h.mbx 'maildir:~/vm/inbox'
+
+# An unreadable message is said once, with its file.
+folder U 1111 9 a
+deliver U 1 1700000001.M1P1.host ''
+ln -s /etc/passwd U/cur/2.a:2,S
+run 1 mbxexport --bad-item-limit 1 -o u.mbx maildir:U
+check "in an export" [ "$(lines 'uid 9: cur/2.a:2,S is a symbolic link')" = 1 ]
+run 1 mbxexport --bad-item-limit 1 -n maildir:U
+check "in a dry run" [ "$(lines 'uid 9: cur/2.a:2,S is a symbolic link')" = 1 ]
+check "and no more" [ "$(lines 'symbolic link')" = 1 ]

@@ -225,7 +225,7 @@ static const struct {
 	  "f m/dovecot-uidlist 3 V5 N9 G" G1 "|1 :1|2 :2|3 :3|4 :4|\nl m/cur/1:2,S /etc/passwd\n"
 	  "p m/cur/2:2,\nd m/cur/3\nf m/cur/4:2, x\nd m/cur/stray\n",
 	  "m", "",
-	  "B INBOX v5 n9 x4\nX 1 is a symbolic link\nX 2 is a pipe\nX 3 is a directory\n"
+	  "B INBOX v5 n9 x4\nX 1 cur/1:2,S is a symbolic link\nX 2 cur/2:2, is a pipe\nX 3 cur/3 is a directory\n"
 	  "M 4  n=4 s1 \"x\"\nE 1 3\n" DONE(1, 1, 3, 0) },
 	{ "links to folders are not followed, nor passed over",
 	  "d m/cur\nf else/cur/1:2, x\nl m/.L ../else\nl m/.dead ../nowhere\n", "m", "",
