@@ -8,6 +8,7 @@
 #include "format/path.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #define HEADER_BYTES  4096             /* a database's first line is far shorter */
 #define DATABASE_MAX  (UINT32_MAX / 2) /* names are found by 32-bit offsets */
 #define WARNINGS_SAID 5                /* of one kind in one folder */
+#define LOADS_MAX     4                /* a database that is always new is taken as it was then */
 
 static struct maildir_reader *of(struct source *src)
 {
@@ -401,6 +403,45 @@ static void invent(struct maildir_reader *r)
 	}
 }
 
+/* What tells one state of the database from the next; all 0 if there is none. */
+static int stamp_database(struct maildir_reader *r, struct stat *st, struct mbx_err *err)
+{
+	struct tree dir;
+	int ret = r->flavour->control(r, r->folder, &dir, err);
+
+	if (ret != 1 || fstatat(dir.fd, r->flavour->database, st, AT_SYMLINK_NOFOLLOW) < 0)
+		memset(st, 0, sizeof(*st));
+	tree_release(&dir);
+	return ret < 0 ? -1 : 0;
+}
+
+static bool same_stamp(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* Reads the database and lists the files. A server may give a new file its UID in between: then
+ * both are done again, so that no other UID is thought up for it. */
+static int match_list(struct maildir_reader *r, uint32_t *uidnext, struct mbx_err *err)
+{
+	struct maildir_list *l = &r->box->list;
+	struct stat before, after;
+
+	for (int pass = 1;; pass++) {
+		if (stamp_database(r, &before, err) < 0 || read_database(r, uidnext, err) < 0 ||
+		    maildir_list_scan(l, &r->box->dir, err) < 0)
+			return -1;
+		if (l->unlisted == 0 || pass == LOADS_MAX)
+			return 0;
+		if (stamp_database(r, &after, err) < 0)
+			return -1;
+		if (same_stamp(&before, &after))
+			return 0;
+		maildir_list_reset(l);
+	}
+}
+
 /* Makes the list of the folder in hand. */
 static int load_list(struct maildir_reader *r, struct mbx_err *err)
 {
@@ -408,8 +449,8 @@ static int load_list(struct maildir_reader *r, struct mbx_err *err)
 	struct mbx_err unused;
 	uint32_t uidnext;
 
-	if (read_database(r, &uidnext, err) < 0 || maildir_list_scan(l, &r->box->dir, err) < 0 ||
-	    maildir_list_number(l, &uidnext, err) < 0 || maildir_box_ready(r->box, err) < 0)
+	if (match_list(r, &uidnext, err) < 0 || maildir_list_number(l, &uidnext, err) < 0 ||
+	    maildir_box_ready(r->box, err) < 0)
 		return -1;
 	r->rec.uidvalidity = r->header.uidvalidity;
 	r->rec.uidnext = uidnext;

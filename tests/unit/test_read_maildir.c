@@ -6,6 +6,9 @@
 #include "tests/unit/suites.h"
 #include "tests/unit/treefix.h"
 
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -387,6 +390,63 @@ START_TEST(race)
 	              races[_i].name, buf_str(&out), races[_i].expect);
 	buf_release(&out);
 	treefix_free(&t);
+}
+END_TEST
+
+/* The call by which directories are listed: the Maildir, then new/ and cur/ of INBOX. The test may
+ * want something to happen before one of them. */
+static struct treefix *sync_tree;
+static const char *sync_text;
+static unsigned sync_after;
+
+DIR *fdopendir(int fd)
+{
+	static DIR *(*next)(int fd);
+
+	if (next == NULL)
+		*(void **)&next = dlsym(RTLD_NEXT, "fdopendir");
+	if (sync_tree != NULL && sync_after-- == 0) {
+		char *list = treefix_path(sync_tree, "m/dovecot-uidlist");
+
+		ck_assert(remove(list) == 0 || errno == ENOENT);
+		treefix_add(sync_tree, sync_text);
+		free(list);
+		sync_tree = NULL;
+	}
+	return next(fd);
+}
+
+/* The server writes its list after that was read and before the files are listed. */
+static const struct {
+	const char *name, *tree, *text, *expect;
+} syncs[] = {
+	{ "new mail",
+	  "f m/dovecot-uidlist 3 V5 N9|1 :1|\nf m/cur/1:2, a\nf m/new/7 b\nf m/new/8 c\n",
+	  "f m/dovecot-uidlist 3 V5 N20|1 :1|15 :8|\n",
+	  "B INBOX v5 n21 x3 +derived\nM 1  n=1 s1 \"a\"\nM 15  n=8 s1 \"c\"\n"
+	  "M 20  n=7 s1 \"b\"\nE 3 0\n" DONE(1, 3, 0, 0) },
+	{ "the first list", "f m/new/7 b\n", "f m/dovecot-uidlist 3 V5 N4|3 :7|\n",
+	  "B INBOX v5 n4 x1 +derived\nM 3  n=7 s1 \"b\"\nE 1 0\n" DONE(1, 1, 0, 0) },
+};
+
+START_TEST(synced)
+{
+	struct treefix t;
+	struct buf out;
+
+	for (unsigned after = 1; after <= 2; after++) {
+		treefix_make(&t, syncs[_i].tree);
+		buf_init(&out);
+		sync_text = syncs[_i].text;
+		sync_after = after;
+		sync_tree = &t;
+		treefix_read(&t, &reader_maildir, "m", "", NULL, &out);
+		ck_assert_ptr_null(sync_tree);
+		ck_assert_msg(strcmp(buf_str(&out), syncs[_i].expect) == 0, "%s:\n%s\nnot\n%s",
+		              syncs[_i].name, buf_str(&out), syncs[_i].expect);
+		buf_release(&out);
+		treefix_free(&t);
+	}
 }
 END_TEST
 
@@ -846,6 +906,7 @@ Suite *read_maildir_suite(void)
 	tcase_set_timeout(tc, 30);
 	tcase_add_loop_test(tc, rules, 0, ARRAY_SIZE(cases));
 	tcase_add_loop_test(tc, race, 0, ARRAY_SIZE(races));
+	tcase_add_loop_test(tc, synced, 0, ARRAY_SIZE(syncs));
 	tcase_add_loop_test(tc, sized, 0, ARRAY_SIZE(sizes));
 	tcase_add_loop_test(tc, compressed, 0, ARRAY_SIZE(packed));
 	tcase_add_loop_test(tc, resized, 0, 2);
