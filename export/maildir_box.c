@@ -317,6 +317,16 @@ static int refused(const struct maildir_box *box, const struct spot *spot, struc
 	                spot->place == PLACE_NEW ? "new" : "cur", spot->name);
 }
 
+/* A file found again under --frozen; always -1. */
+static int renamed(const struct maildir_box *box, const struct spot *spot, int *fd_r,
+                   struct mbx_err *err)
+{
+	close_quietly(*fd_r);
+	*fd_r = -1;
+	return maildir_changed(box->store, ERR_MSG, err, "%s: now %s/%s", box->dir.path,
+	                       spot->place == PLACE_NEW ? "new" : "cur", spot->name);
+}
+
 int maildir_box_open_file(struct maildir_box *box, size_t msg, int *fd_r, struct mbx_err *err)
 {
 	const struct maildir_msg *m = &box->list.msgs[msg];
@@ -327,7 +337,7 @@ int maildir_box_open_file(struct maildir_box *box, size_t msg, int *fd_r, struct
 	for (int i = 0; ret == 1 && i < SEARCHES_MAX; i++) {
 		*fd_r = open_spot(box, &spot, err);
 		if (*fd_r >= 0)
-			return 0;
+			return i == 0 || !box->store->frozen ? 0 : renamed(box, &spot, fd_r, err);
 		if (errno == EREMOTE) {
 			err->scope = ERR_MSG;
 			return -1;

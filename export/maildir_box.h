@@ -27,7 +27,7 @@ struct maildir_store {
 	struct tree root, inbox; /* inbox: INBOX=, or closed */
 	char *user;
 	struct report *report;
-	bool frozen; /* what vanished is an error of the user, 75 */
+	bool frozen; /* what vanished or was renamed is an error of the user, 75 */
 };
 
 struct maildir_box {

@@ -421,6 +421,40 @@ static bool same_stamp(const struct stat *a, const struct stat *b)
 	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
+static const struct tree *base_of(const struct maildir_reader *r, const struct maildir_folder *f)
+{
+	return path_is_inbox(f->path) && r->store->inbox.fd >= 0 ? &r->store->inbox
+	                                                         : &r->store->root;
+}
+
+/* Makes a digest of when the names in new/ and cur/ of the folder in hand changed, and its
+ * database; never 0. */
+static int stamp_folder(struct maildir_reader *r, uint64_t *stamp_r, struct mbx_err *err)
+{
+	struct stat st[3];
+	struct tree dir;
+	int ret = tree_open_sub(base_of(r, r->folder), r->folder->rel, &dir, err);
+
+	memset(st, 0, sizeof(st));
+	if (ret == 1) {
+		(void)fstatat(dir.fd, "new", &st[0], AT_SYMLINK_NOFOLLOW);
+		(void)fstatat(dir.fd, "cur", &st[1], AT_SYMLINK_NOFOLLOW);
+	}
+	tree_release(&dir);
+	if (ret < 0 || stamp_database(r, &st[2], err) < 0)
+		return -1;
+	*stamp_r = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(st); i++) {
+		const uint64_t parts[] = { st[i].st_ino, (uint64_t)st[i].st_mtim.tv_sec,
+			                   (uint64_t)st[i].st_mtim.tv_nsec };
+
+		for (size_t k = 0; k < ARRAY_SIZE(parts); k++)
+			*stamp_r = (*stamp_r ^ parts[k]) * 0x9fb21c651e98df25u;
+	}
+	*stamp_r |= 1;
+	return 0;
+}
+
 /* Reads the database and lists the files. A server may give a new file its UID in between: then
  * both are done again, so that no other UID is thought up for it. */
 static int match_list(struct maildir_reader *r, uint32_t *uidnext, struct mbx_err *err)
@@ -449,6 +483,8 @@ static int load_list(struct maildir_reader *r, struct mbx_err *err)
 	struct mbx_err unused;
 	uint32_t uidnext;
 
+	if (r->opts.frozen && stamp_folder(r, &r->folder->stamp, err) < 0)
+		return -1;
 	if (match_list(r, &uidnext, err) < 0 || maildir_list_number(l, &uidnext, err) < 0 ||
 	    maildir_box_ready(r->box, err) < 0)
 		return -1;
@@ -488,11 +524,8 @@ static int note_change(struct maildir_reader *r, const char *path, const char *w
 static int load_box(struct maildir_reader *r, struct mbx_err *err)
 {
 	const struct maildir_folder *f = r->folder;
-	const struct tree *base = &r->store->root;
 	int ret;
 
-	if (path_is_inbox(f->path) && r->store->inbox.fd >= 0)
-		base = &r->store->inbox;
 	memset(&r->rec, 0, sizeof(r->rec));
 	r->rec.path = f->path;
 	r->rec.noselect = f->noselect;
@@ -500,8 +533,8 @@ static int load_box(struct maildir_reader *r, struct mbx_err *err)
 	r->next_msg = 0;
 	r->box_messages = r->box_bad = 0;
 	r->has_database = false;
-	ret = maildir_box_open(r->store, base, f->rel, f->path, r->flavour->kind == UIDLIST_COURIER,
-	                       &r->box, err);
+	ret = maildir_box_open(r->store, base_of(r, f), f->rel, f->path,
+	                       r->flavour->kind == UIDLIST_COURIER, &r->box, err);
 	if (ret == 0)
 		return note_change(r, f->path, "the mailbox is gone", err);
 	if (ret == 1 && !f->noselect)
@@ -547,6 +580,24 @@ static int check_box(struct maildir_reader *r, struct mbx_err *err)
 	return note_change(r, r->folder->path, "UIDVALIDITY changed", err);
 }
 
+/* With --frozen new mail and new names of files count too. */
+static int check_frozen(struct maildir_reader *r, struct mbx_err *err)
+{
+	for (size_t i = 0; i < r->folder_count; i++) {
+		uint64_t now;
+
+		r->folder = &r->folders[i];
+		if (r->folder->stamp == 0)
+			continue;
+		if (stamp_folder(r, &now, err) < 0)
+			return -1;
+		if (now != r->folder->stamp)
+			return note_change(r, r->folder->path, "changed while the user was read",
+			                   err);
+	}
+	return 0;
+}
+
 /* Records. */
 
 static int give_box(struct maildir_reader *r, struct record *rec, struct mbx_err *err)
@@ -568,6 +619,8 @@ static int give_box(struct maildir_reader *r, struct record *rec, struct mbx_err
 		r->step = STEP_MSG;
 		return 1;
 	}
+	if (r->opts.frozen && check_frozen(r, err) < 0)
+		return -1;
 	rec->kind = REC_USER_END;
 	r->totals.status = USER_COMPLETE;
 	rec->user_end = r->totals;

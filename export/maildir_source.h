@@ -22,6 +22,7 @@ struct maildir_folder {
 	char *rel;  /* directory below root; "" is the root itself, or INBOX= */
 	bool noselect;
 	const char *special_use; /* known before the folder is opened, or NULL */
+	uint64_t stamp;          /* with --frozen: what it was when it was read; 0 unread */
 };
 
 struct maildir_reader;
@@ -75,7 +76,7 @@ struct maildir_reader {
 
 	/* The folder in hand. */
 	struct maildir_box *box;
-	const struct maildir_folder *folder;
+	struct maildir_folder *folder;
 	struct rec_box rec;
 	struct arena box_arena, msg_arena;
 	bool has_database;

@@ -338,17 +338,26 @@ static const struct {
 	{ "moved from new to cur", REC_MSG, 1, "m/new/1", "m/cur/1:2,", false,
 	  "B INBOX v5 n9 x3\nM 1  n=1 s1 \"a\"\nM 2  n=2 s1 \"b\"\nM 3 S n=3 s1 \"c\"\nE 3 0\n" S_BOX
 	      DONE(2, 3, 0, 0) },
-	{ "flags set, and nothing minds that is frozen", REC_MSG, 2, "m/cur/2:2,", "m/cur/2:2,T",
+	{ "flags set, frozen", REC_MSG, 2, "m/cur/2:2,", "m/cur/2:2,T", true,
+	  "B INBOX v5 n9 x3\nM 1  n=1 s1 \"a\"\nM 2  n=2 unreadable 1 75\nM 3 S n=3 s1 \"c\"\nE 3 0\n" S_BOX
+	  "! 75\nZ 2 3 0 0 1 75\n" },
+	{ "flags set of a message that was read, frozen", REC_MSG, 3, "m/cur/2:2,", "m/cur/2:2,T",
 	  true,
 	  "B INBOX v5 n9 x3\nM 1  n=1 s1 \"a\"\nM 2  n=2 s1 \"b\"\nM 3 S n=3 s1 \"c\"\nE 3 0\n" S_BOX
-	      DONE(2, 3, 0, 0) },
+	  "! 75\nZ 2 3 0 0 1 75\n" },
 	{ "vanished", REC_MSG, 2, "m/cur/2:2,", NULL, false,
 	  "B INBOX v5 n9 x3\nM 1  n=1 s1 \"a\"\nM 2  n=2 changed\nM 3 S n=3 s1 \"c\"\nE 3 0\n" S_BOX
 	      DONE(2, 3, 0, 0) },
 	{ "vanished, frozen", REC_MSG, 2, "m/cur/2:2,", NULL, true,
 	  "B INBOX v5 n9 x3\nM 1  n=1 s1 \"a\"\nM 2  n=2 unreadable 1 75\nM 3 S n=3 s1 \"c\"\nE 3 0\n" S_BOX
+	  "! 75\nZ 2 3 0 0 1 75\n" },
+	{ "new mail is no change", REC_MSG, 2, NULL, "f m/new/9 z\n", false,
+	  "B INBOX v5 n9 x3\nM 1  n=1 s1 \"a\"\nM 2  n=2 s1 \"b\"\nM 3 S n=3 s1 \"c\"\nE 3 0\n" S_BOX
 	      DONE(2, 3, 0, 0) },
-	{ "new mail is no change", REC_MSG, 2, NULL, "f m/new/9 z\n", true,
+	{ "new mail, frozen", REC_BOX_END, 0, NULL, "f m/new/9 z\n", true,
+	  "B INBOX v5 n9 x3\nM 1  n=1 s1 \"a\"\nM 2  n=2 s1 \"b\"\nM 3 S n=3 s1 \"c\"\nE 3 0\n" S_BOX
+	  "! 75\nZ 2 3 0 0 1 75\n" },
+	{ "nothing, frozen", REC_BOX, 0, NULL, "f m/tmp/9 z\n", true,
 	  "B INBOX v5 n9 x3\nM 1  n=1 s1 \"a\"\nM 2  n=2 s1 \"b\"\nM 3 S n=3 s1 \"c\"\nE 3 0\n" S_BOX
 	      DONE(2, 3, 0, 0) },
 	{ "UIDVALIDITY", REC_MSG, 3, NULL, "f m/dovecot-uidlist 3 V6 N9|\n", false,
