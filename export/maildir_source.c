@@ -498,8 +498,31 @@ static int load_list(struct maildir_reader *r, struct mbx_err *err)
 	return 0;
 }
 
+/* With --lock: until the folder is listed, no server gives UIDs, moves files or sets flags in it.
+ */
+static int lock_folder(struct maildir_reader *r, struct mbx_err *err)
+{
+	const struct maildir_flavour *flavour = r->flavour;
+	struct tree dir, sub;
+	int ret;
+
+	if (r->opts.lock == 0)
+		return 0;
+	tree_init(&sub);
+	ret = flavour->control(r, r->folder, &dir, err);
+	if (ret == 1)
+		ret = tree_open_sub(&dir, flavour->lock_dir, &sub, err);
+	/* No place for a lock: the server has none either. */
+	if (ret == 1)
+		ret = dotlock_take(&r->lock, &sub, flavour->lock, r->opts.lock, err);
+	tree_release(&sub);
+	tree_release(&dir);
+	return ret < 0 ? -1 : 0;
+}
+
 static void drop_box(struct maildir_reader *r)
 {
+	dotlock_drop(&r->lock);
 	if (r->box != NULL) {
 		maildir_box_leave(r->box);
 		maildir_box_unref(r->box);
@@ -537,6 +560,8 @@ static int load_box(struct maildir_reader *r, struct mbx_err *err)
 	                       r->flavour->kind == UIDLIST_COURIER, &r->box, err);
 	if (ret == 0)
 		return note_change(r, f->path, "the mailbox is gone", err);
+	if (ret == 1 && !f->noselect && lock_folder(r, err) < 0)
+		return -1;
 	if (ret == 1 && !f->noselect)
 		ret = load_list(r, err) < 0 ? -1 : 1;
 	if (ret < 0 && err->code == MBX_NOPERM) {
@@ -546,6 +571,7 @@ static int load_box(struct maildir_reader *r, struct mbx_err *err)
 	}
 	if (ret == 1)
 		ret = r->flavour->box(r, f, err) < 0 ? -1 : 1;
+	dotlock_drop(&r->lock);
 	return ret;
 }
 
@@ -831,15 +857,13 @@ int maildir_open(const struct maildir_flavour *flavour, const struct store_loc *
 {
 	struct maildir_reader *r;
 
-	if (opts->lock)
-		return mbx_fail_code(err, ERR_FATAL, MBX_UNAVAIL,
-		                     "--lock is not available for %s stores", flavour->name);
 	r = xcalloc(1, flavour->size);
 	r->source.ops = &ops;
 	r->flavour = flavour;
 	r->opts = *opts;
 	r->known = flavour->known;
 	r->store = maildir_store_new(loc->user, opts->report, opts->frozen);
+	dotlock_init(&r->lock);
 	arena_init(&r->arena);
 	arena_init(&r->box_arena);
 	arena_init(&r->msg_arena);

@@ -1,6 +1,7 @@
 #ifndef MBX_MAILDIR_SOURCE_H
 #define MBX_MAILDIR_SOURCE_H
 
+#include "export/dotlock.h"
 #include "export/maildir_box.h"
 #include "export/store_reader.h"
 #include "format/base/mem.h"
@@ -30,6 +31,9 @@ struct maildir_flavour {
 	const char *name;
 	enum uidlist_kind kind;
 	const char *database; /* file name */
+	/* The lock that keeps the server from changing the folder, and in which directory beside
+	 * the database it lies, "" for the same. */
+	const char *lock, *lock_dir;
 	uint32_t known;
 	size_t size; /* of the flavour's struct, which begins with a struct maildir_reader */
 	/* Finds the folders and account items, and the roots besides store->root. */
@@ -76,6 +80,7 @@ struct maildir_reader {
 
 	/* The folder in hand. */
 	struct maildir_box *box;
+	struct dotlock lock;
 	struct maildir_folder *folder;
 	struct rec_box rec;
 	struct arena box_arena, msg_arena;

@@ -190,7 +190,7 @@ static int export_run(struct run *run)
 	struct reader_opts opts = { .select = o->select,
 		                    .report = run->report,
 		                    .frozen = o->frozen,
-		                    .lock = o->lock,
+		                    .lock = o->lock ? LOCK_SECONDS : 0,
 		                    .jobs = (unsigned)o->jobs };
 	struct output *out = NULL;
 	struct source *src = NULL;

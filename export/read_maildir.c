@@ -563,6 +563,8 @@ static const struct maildir_flavour flavour = {
 	.name = "maildir",
 	.kind = UIDLIST_DOVECOT,
 	.database = "dovecot-uidlist",
+	.lock = "dovecot-uidlist.lock",
+	.lock_dir = "",
 	.known = FIELD_UID | FIELD_INTERNALDATE | FIELD_FLAGS | FIELD_KEYWORDS | FIELD_GUID |
 	         FIELD_UIDL | FIELD_UIDL_ORDER | FIELD_UIDVALIDITY | FIELD_UIDNEXT |
 	         FIELD_BOX_GUID | FIELD_ACL | FIELD_SUBSCRIPTIONS | FIELD_SHARING,

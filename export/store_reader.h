@@ -10,15 +10,20 @@ struct report;
 /*
  * A store reader: one const instance a driver, listed in readers.c. It opens the store of one user
  * as a source that gives that user's records from REC_USER to REC_USER_END and then 0; readers.c
- * joins users and adds REC_END. A reader never writes and never changes an atime it can avoid.
+ * joins users and adds REC_END. A reader never writes, but for locks, and never
+ * changes an atime it can avoid.
  */
 struct reader_opts {
 	const struct selection *select; /* mailboxes; never NULL */
 	struct report *report;
 	bool frozen; /* any change while reading fails the user (75) */
-	bool lock;   /* take the store's own locks */
+	/* Take the store's own lock of each mailbox while it is listed, and wait so many seconds
+	 * for it (then 75); 0: do not. */
+	unsigned lock;
 	unsigned jobs;
 };
+
+#define LOCK_SECONDS 30u /* servers hold a lock for an instant */
 
 struct store_reader {
 	const char *name, *summary; /* "maildir", one line for --help */

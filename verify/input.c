@@ -120,7 +120,7 @@ static struct reader_opts store_opts(const struct input *in, const struct select
 	return (struct reader_opts){ .select = boxes != NULL ? boxes : in->o->select,
 		                     .report = in->report,
 		                     .frozen = in->o->frozen,
-		                     .lock = in->o->lock,
+		                     .lock = in->o->lock ? LOCK_SECONDS : 0,
 		                     .jobs = (unsigned)in->o->jobs };
 }
 

@@ -1,4 +1,5 @@
 #include "export/maildir_list.h"
+#include "export/read_courier.h"
 #include "export/read_maildir.h"
 #include "format/base/mem.h"
 #include "format/limits.h"
@@ -402,27 +403,35 @@ START_TEST(race)
 }
 END_TEST
 
-/* The call by which directories are listed: the Maildir, then new/ and cur/ of INBOX. The test may
+/* The call by which directories are listed: the Maildir, then new/ and cur/ of INBOX. A test may
  * want something to happen before one of them. */
-static struct treefix *sync_tree;
-static const char *sync_text;
-static unsigned sync_after;
+static void (*at_listing)(void);
+static unsigned listings_before;
 
 DIR *fdopendir(int fd)
 {
 	static DIR *(*next)(int fd);
+	void (*now)(void) = at_listing;
 
 	if (next == NULL)
 		*(void **)&next = dlsym(RTLD_NEXT, "fdopendir");
-	if (sync_tree != NULL && sync_after-- == 0) {
-		char *list = treefix_path(sync_tree, "m/dovecot-uidlist");
-
-		ck_assert(remove(list) == 0 || errno == ENOENT);
-		treefix_add(sync_tree, sync_text);
-		free(list);
-		sync_tree = NULL;
+	if (now != NULL && listings_before-- == 0) {
+		at_listing = NULL;
+		now();
 	}
 	return next(fd);
+}
+
+static struct treefix *sync_tree;
+static const char *sync_text;
+
+static void sync_list(void)
+{
+	char *list = treefix_path(sync_tree, "m/dovecot-uidlist");
+
+	ck_assert(remove(list) == 0 || errno == ENOENT);
+	treefix_add(sync_tree, sync_text);
+	free(list);
 }
 
 /* The server writes its list after that was read and before the files are listed. */
@@ -447,15 +456,66 @@ START_TEST(synced)
 		treefix_make(&t, syncs[_i].tree);
 		buf_init(&out);
 		sync_text = syncs[_i].text;
-		sync_after = after;
 		sync_tree = &t;
+		listings_before = after;
+		at_listing = sync_list;
 		treefix_read(&t, &reader_maildir, "m", "", NULL, &out);
-		ck_assert_ptr_null(sync_tree);
+		ck_assert(at_listing == NULL);
 		ck_assert_msg(strcmp(buf_str(&out), syncs[_i].expect) == 0, "%s:\n%s\nnot\n%s",
 		              syncs[_i].name, buf_str(&out), syncs[_i].expect);
 		buf_release(&out);
 		treefix_free(&t);
 	}
+}
+END_TEST
+
+/* --lock: the lock is there while the folder is listed, and not before or after. */
+static const struct {
+	const char *name;
+	const struct store_reader *driver;
+	const char *keys, *lock, *beside;
+	unsigned before; /* listings of the Maildir */
+} locks[] = {
+	{ "maildir", &reader_maildir, "", "m/dovecot-uidlist.lock", "m/dovecot-uidlist", 1 },
+	{ "CONTROL", &reader_maildir, ":CONTROL=%/c", "c/.INBOX/dovecot-uidlist.lock",
+	  "c/.INBOX/dovecot-uidlist", 1 },
+	{ "courier", &reader_courier, "", "m/tmp/courier.lock", "m/courierimapuiddb", 2 },
+};
+
+static char *lock_path;
+static bool lock_seen;
+
+static void see_lock(void)
+{
+	lock_seen = access(lock_path, F_OK) == 0;
+}
+
+START_TEST(locked)
+{
+	struct treefix_opts opts = { .lock = 1 };
+	struct treefix t;
+	struct buf out;
+	char *tree;
+
+	tree = xasprintf("f m/cur/1:2, x\nd m/tmp\nf %s 1 7 2|1 1|\n", locks[_i].beside);
+	treefix_make(&t, tree);
+	buf_init(&out);
+	lock_path = treefix_path(&t, locks[_i].lock);
+	listings_before = locks[_i].before;
+	at_listing = see_lock;
+	treefix_read(&t, locks[_i].driver, "m", locks[_i].keys, &opts, &out);
+	ck_assert(at_listing == NULL && lock_seen);
+	ck_assert_ptr_nonnull(strstr(buf_str(&out), "\nE 1 0\nZ 1 1 0 0 0 0\n"));
+	ck_assert(access(lock_path, F_OK) < 0);
+	buf_reset(&out);
+	fs_write(lock_path, "1:elsewhere");
+	treefix_read(&t, locks[_i].driver, "m", locks[_i].keys, &opts, &out);
+	ck_assert_str_eq(buf_str(&out), "! 75\nZ 0 0 0 0 1 75\n");
+	ck_assert(access(lock_path, F_OK) == 0);
+	free(lock_path);
+	free(tree);
+	buf_release(&out);
+	treefix_free(&t);
 }
 END_TEST
 
@@ -805,10 +865,6 @@ START_TEST(chosen)
 	buf_init(&out);
 	treefix_read(&t, &reader_maildir, "m", "", &opts, &out);
 	ck_assert_str_eq(buf_str(&out), "B S v7 n2 x0 g" G2 "\nE 0 0\n" DONE(1, 0, 0, 0));
-	buf_reset(&out);
-	opts = (struct treefix_opts){ .lock = true };
-	treefix_read(&t, &reader_maildir, "m", "", &opts, &out);
-	ck_assert_str_eq(buf_str(&out), "? 69\n");
 	buf_release(&out);
 	treefix_free(&t);
 }
@@ -916,6 +972,7 @@ Suite *read_maildir_suite(void)
 	tcase_add_loop_test(tc, rules, 0, ARRAY_SIZE(cases));
 	tcase_add_loop_test(tc, race, 0, ARRAY_SIZE(races));
 	tcase_add_loop_test(tc, synced, 0, ARRAY_SIZE(syncs));
+	tcase_add_loop_test(tc, locked, 0, ARRAY_SIZE(locks));
 	tcase_add_loop_test(tc, sized, 0, ARRAY_SIZE(sizes));
 	tcase_add_loop_test(tc, compressed, 0, ARRAY_SIZE(packed));
 	tcase_add_loop_test(tc, resized, 0, 2);

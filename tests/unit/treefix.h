@@ -37,7 +37,7 @@ char *treefix_path(const struct treefix *t, const char *rel); /* caller frees */
  */
 struct treefix_opts {
 	bool frozen;
-	bool lock;
+	unsigned lock;       /* seconds */
 	const char *mailbox; /* -m mask, or NULL */
 	/* Called after each record is described and before its body is opened. */
 	void (*hook)(void *ctx, const struct record *rec);
