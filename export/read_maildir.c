@@ -258,13 +258,38 @@ static void read_attributes(struct dovecot_reader *d, const struct store_loc *lo
 	tree_release(&dir);
 }
 
+/* The entries of a mailbox: the first, and how many they are. */
+static struct attribute *attributes_of(const struct dovecot_reader *d, const unsigned char guid[16],
+                                       size_t *count_r)
+{
+	size_t low = 0, high = d->attribute_count, end;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (memcmp(d->attributes[middle].guid, guid, 16) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (end = low; end < d->attribute_count; end++) {
+		if (memcmp(d->attributes[end].guid, guid, 16) != 0)
+			break;
+	}
+	*count_r = end - low;
+	return *count_r != 0 ? &d->attributes[low] : NULL;
+}
+
 /* Server entries are kept under the GUID of INBOX. */
 static void take_server_attributes(struct dovecot_reader *d, const unsigned char guid[16])
 {
-	for (size_t i = 0; i < d->attribute_count; i++) {
-		struct attribute *a = &d->attributes[i];
+	size_t count;
+	struct attribute *all = attributes_of(d, guid, &count);
 
-		if (!a->server || memcmp(a->guid, guid, 16) != 0)
+	for (size_t i = 0; i < count; i++) {
+		struct attribute *a = &all[i];
+
+		if (!a->server)
 			continue;
 		a->used = true;
 		maildir_add_item(&d->base, ACCOUNT_METADATA, a->meta.entry, a->meta.value,
@@ -290,6 +315,8 @@ static int match_attributes(struct dovecot_reader *d, struct mbx_err *err)
 	for (size_t i = 0; d->attribute_count != 0 && i < r->folder_count; i++) {
 		struct maildir_folder *f = &r->folders[i];
 		int ret = f->noselect ? 0 : maildir_peek_header(r, f, &h, err);
+		struct attribute *all;
+		size_t count;
 
 		if (ret < 0 && err->code != MBX_NOPERM)
 			return -1;
@@ -297,14 +324,13 @@ static int match_attributes(struct dovecot_reader *d, struct mbx_err *err)
 			continue;
 		if (path_is_inbox(f->path))
 			take_server_attributes(d, h.guid);
-		for (size_t k = 0; k < d->attribute_count; k++) {
-			struct attribute *a = &d->attributes[k];
-
-			if (a->server || memcmp(a->guid, h.guid, 16) != 0)
+		all = attributes_of(d, h.guid, &count);
+		for (size_t k = 0; k < count; k++) {
+			if (all[k].server)
 				continue;
-			a->used = true;
-			if (special_use(d, a) != NULL)
-				f->special_use = special_use(d, a);
+			all[k].used = true;
+			if (special_use(d, &all[k]) != NULL)
+				f->special_use = special_use(d, &all[k]);
 		}
 	}
 	for (size_t k = 0; k < d->attribute_count; k++)
@@ -482,23 +508,20 @@ static void read_acl(struct dovecot_reader *d)
 static void take_metadata(struct dovecot_reader *d)
 {
 	struct maildir_reader *r = &d->base;
-	size_t count = 0;
+	const struct attribute *all;
+	size_t count, kept = 0;
 
 	/* A void list has a GUID too: these entries were of this mailbox. */
 	if (!r->header.has_guid)
 		return;
-	for (size_t i = 0; i < d->attribute_count; i++)
-		count += !d->attributes[i].server &&
-		         memcmp(d->attributes[i].guid, r->header.guid, 16) == 0;
+	all = attributes_of(d, r->header.guid, &count);
 	d->metadata = arena_alloc(&r->box_arena, (count + 1) * sizeof(*d->metadata));
-	count = 0;
-	for (size_t i = 0; i < d->attribute_count; i++) {
-		if (!d->attributes[i].server &&
-		    memcmp(d->attributes[i].guid, r->header.guid, 16) == 0)
-			d->metadata[count++] = d->attributes[i].meta;
+	for (size_t i = 0; i < count; i++) {
+		if (!all[i].server)
+			d->metadata[kept++] = all[i].meta;
 	}
 	r->rec.metadata = d->metadata;
-	r->rec.metadata_count = count;
+	r->rec.metadata_count = kept;
 }
 
 static int box(struct maildir_reader *r, const struct maildir_folder *f, struct mbx_err *err)
