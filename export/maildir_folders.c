@@ -139,6 +139,19 @@ static enum folder_result name_folder(struct walk *w, const struct tree *t, stru
 	return res;
 }
 
+/* Whether the directory that w->rel names, and that cannot be opened, is asked for. */
+static bool is_wanted(const struct walk *w)
+{
+	struct buf path;
+	bool wanted;
+
+	buf_init(&path);
+	wanted = folder_to_path(w->naming, buf_str(&w->rel), w->rel.len, &path) == FOLDER_NOT ||
+	         selection_wants_box(w->r->opts.select, buf_str(&path), NULL);
+	buf_release(&path);
+	return wanted;
+}
+
 /* A directory beside cur that begins with '.'. */
 static void visit_plus(struct walk *w, const char *name)
 {
@@ -151,13 +164,14 @@ static void visit_plus(struct walk *w, const char *name)
 
 	if (name[0] != '.' || passed_over(name))
 		return;
+	buf_reset(&w->rel);
+	buf_puts(&w->rel, name);
 	if (tree_open_sub(&r->store->root, name, &sub, &err) != 1) {
-		maildir_unreadable(r, NULL, &err);
+		if (is_wanted(w))
+			maildir_unreadable(r, NULL, &err);
 		return;
 	}
 	buf_init(&path);
-	buf_reset(&w->rel);
-	buf_puts(&w->rel, name);
 	if (!has_mail(&sub, dirname) && !is_marked(&sub, dirname)) {
 		maildir_say(r, REPORT_NOTE, "stray", NULL, "%s: is no folder", sub.path);
 		goto out;

@@ -156,14 +156,17 @@ static void sort_folders(struct maildir_reader *r)
 		return;
 	qsort(r->folders, r->folder_count, sizeof(*r->folders), by_path);
 	for (size_t i = 1; i < r->folder_count; i++) {
-		if (strcmp(r->folders[i].path, r->folders[kept].path) == 0) {
-			maildir_unreadable_text(r, r->folders[i].path,
-			                        "%s/%s: has the same mailbox name as %s/%s",
-			                        r->store->root.path, r->folders[i].rel,
-			                        r->store->root.path, r->folders[kept].rel);
+		const struct maildir_folder *f = &r->folders[i];
+
+		if (strcmp(f->path, r->folders[kept].path) == 0) {
+			if (!selection_wants_box(r->opts.select, f->path, f->special_use))
+				continue;
+			maildir_unreadable_text(
+			    r, f->path, "%s/%s: has the same mailbox name as %s/%s",
+			    r->store->root.path, f->rel, r->store->root.path, r->folders[kept].rel);
 			continue;
 		}
-		r->folders[++kept] = r->folders[i];
+		r->folders[++kept] = *f;
 	}
 	r->folder_count = kept + 1;
 }

@@ -861,10 +861,16 @@ START_TEST(chosen)
 	struct treefix t;
 	struct buf out;
 
-	treefix_make(&t, "f m/cur/1:2, x\nd m/.S/cur\nf m/.S/dovecot-uidlist 3 V7 N2 G" G2 "|\n");
+	/* What is not asked for fails nobody: a link, and a name in two spellings. */
+	treefix_make(&t, "f m/cur/1:2, x\nd m/.S/cur\nf m/.S/dovecot-uidlist 3 V7 N2 G" G2 "|\n"
+	                 "d else/cur\nl m/.L ../else\nd m/.R&D/cur\nd m/.R&-D/cur\n");
 	buf_init(&out);
 	treefix_read(&t, &reader_maildir, "m", "", &opts, &out);
 	ck_assert_str_eq(buf_str(&out), "B S v7 n2 x0 g" G2 "\nE 0 0\n" DONE(1, 0, 0, 0));
+	buf_reset(&out);
+	opts.mailbox = "L";
+	treefix_read(&t, &reader_maildir, "m", "", &opts, &out);
+	ck_assert_str_eq(buf_str(&out), DONE(0, 0, 1, 0));
 	buf_release(&out);
 	treefix_free(&t);
 }
