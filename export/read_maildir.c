@@ -40,10 +40,10 @@ struct dovecot_reader {
 };
 
 static const char *const keys[] = {
-	"LAYOUT=",      "CONTROL=",       "INBOX=",      "DIRNAME=",  "FULLDIRNAME=",
-	"UTF-8",        "SUBSCRIPTIONS=", "INDEX=",      "INDEXPVT=", "INDEXCACHE=",
-	"VOLATILEDIR=", "LISTINDEX=",     "NO-NOSELECT", "ITERINDEX", "ESCAPE=",
-	"ATTRIBUTES=",  "SIEVE=",         "ACTIVE=",     NULL,
+	"LAYOUT=",        "CONTROL=",    "INBOX=",    "DIRNAME=",    "FULLDIRNAME=", "UTF-8",
+	"SUBSCRIPTIONS=", "INDEX=",      "INDEXPVT=", "INDEXCACHE=", "VOLATILEDIR=", "LISTINDEX=",
+	"NO-NOSELECT",    "ITERINDEX",   "ESCAPE=",   "ATTRIBUTES=", "SIEVE=",       "ACTIVE=",
+	"ALT=",           "BROKENCHAR=", NULL,
 };
 
 static struct dovecot_reader *of(struct maildir_reader *r)

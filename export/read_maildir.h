@@ -7,10 +7,13 @@
  * Driver "maildir": Dovecot's Maildir, layouts maildir++ and fs.
  *
  * Keys of Dovecot: LAYOUT=maildir++|fs, CONTROL=DIR (dovecot-uidlist, dovecot-keywords,
- * maildirsize, subscriptions), INBOX=DIR, DIRNAME=NAME, UTF-8, SUBSCRIPTIONS=NAME; INDEX=,
- * INDEXPVT=, INDEXCACHE=, VOLATILEDIR=, LISTINDEX=, NO-NOSELECT and ITERINDEX are taken and not
- * needed. Own keys: ESCAPE=c (the listescape character), ATTRIBUTES=FILE (METADATA), SIEVE=DIR
- * (scripts), ACTIVE=LINK (the active one).
+ * maildirsize, subscriptions), INBOX=DIR, DIRNAME=NAME, UTF-8, SUBSCRIPTIONS=NAME. Taken and not
+ * needed: INDEX=, INDEXPVT=, INDEXCACHE=, VOLATILEDIR=, LISTINDEX=, NO-NOSELECT, ITERINDEX, ALT=,
+ * and BROKENCHAR=, for a folder name that is not of the store's character set is taken byte by
+ * byte.
+ *
+ * Own keys: ESCAPE=c (the listescape character), ATTRIBUTES=FILE (METADATA), SIEVE=DIR (scripts),
+ * ACTIVE=LINK (the active one).
  *
  * Without their keys METADATA and Sieve are looked for where Dovecot puts them in the user's home
  * (format/store_spec.h tells which that is): dovecot-attributes, sieve/ and .dovecot.sieve. What is

@@ -120,6 +120,10 @@ static const struct {
 	{ "UTF-8 names", "d m/.Entw\xc3\xbcrfe/cur\nd m/.a&-b/cur\n", "m", ":UTF-8",
 	  "B Entw\xc3\xbcrfe v1 n1 x0 +invented +derived\nE 0 0\n"
 	  "B a&-b v1 n1 x0 +invented +derived\nE 0 0\n" DONE(2, 0, 0, 0) },
+	{ "names that are no mUTF-7, with keys that change nothing",
+	  "d m/.R&D/cur\nd m/.\xff/cur\n", "m", ":BROKENCHAR=^:ALT=/x/%u",
+	  "B %FF v1 n1 x0 +invented +derived\nE 0 0\nB R&D v1 n1 x0 +invented +derived\nE 0 0\n" DONE(
+	      2, 0, 0, 0) },
 	{ "listescape", "d m/.a\\2eb.c/cur\n", "m", ":ESCAPE=\\",
 	  "B a.b/c v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 0, 0) },
 	{ "a folder that INBOX hides, and an impossible name",
