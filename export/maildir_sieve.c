@@ -157,6 +157,7 @@ void maildir_sieve(struct maildir_reader *r, const struct store_loc *loc, const 
 		ret = tree_open_root(scripts, &dir, &err);
 	else
 		ret = tree_open_sub(home, "sieve", &dir, &err);
+	dir.owner = r->store->root.owner;
 	if (ret == 1)
 		read_scripts(r, &dir);
 	else if (ret < 0)

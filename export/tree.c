@@ -49,65 +49,94 @@ int tree_openat(int dirfd, const char *name, int flags)
 	return fd;
 }
 
-/* Replaces *path, a symbolic link, by what it leads to. */
-static int follow_link(char **path, struct mbx_err *err)
-{
-	char target[PATH_MAX];
-	ssize_t len = readlink(*path, target, sizeof(target) - 1);
-	char *slash, *joined;
+/* The way to a root: where it has come to, and what is left of the path. */
+struct way {
+	int fd; /* O_PATH */
+	char *rest;
+	uid_t owners[LINKS_MAX]; /* of the links on the way */
+	size_t links;
+};
 
+/* Puts the target of link name in front of what is left. 0, -1 and errno. */
+static int follow_link(struct way *w, const char *name)
+{
+	char target[PATH_MAX], *joined;
+	struct stat st;
+	ssize_t len;
+	int root;
+
+	if (fstatat(w->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -1;
+	errno = S_ISLNK(st.st_mode) ? ELOOP : ENOTDIR;
+	if (!S_ISLNK(st.st_mode) || w->links == LINKS_MAX)
+		return -1;
+	len = readlinkat(w->fd, name, target, sizeof(target) - 1);
 	if (len < 0)
-		return mbx_fail(err, ERR_USER, errno, "%s", *path);
+		return -1;
 	target[len] = '\0';
-	slash = strrchr(*path, '/');
-	if (target[0] == '/' || slash == NULL)
-		joined = xstrdup(target);
-	else
-		joined = xasprintf("%.*s/%s", (int)(slash - *path), *path, target);
-	free(*path);
-	*path = joined;
+	w->owners[w->links++] = st.st_uid;
+	if (target[0] == '/') {
+		root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (root < 0)
+			return -1;
+		close_quietly(w->fd);
+		w->fd = root;
+	}
+	joined = xasprintf("%s/%s", target, w->rest);
+	free(w->rest);
+	w->rest = joined;
 	return 0;
 }
 
-/* Opens path, following links at its end. The owners of the links go to owners. */
-static int open_following(const char *path, uid_t *owners, size_t *links, struct mbx_err *err)
+/* Takes the next step: 1, 0 at the end of the path, -1 and errno. */
+static int take_step(struct way *w)
 {
-	char *at = xstrdup(path);
-	struct stat st;
-	int fd = -1;
+	size_t skip = strspn(w->rest, "/"), len = strcspn(w->rest + skip, "/");
+	char *name = xstrndup(w->rest + skip, len);
+	int fd = -1, ret = len != 0;
 
-	for (*links = 0;; (*links)++) {
-		fd = tree_openat(AT_FDCWD, at, O_DIRECTORY);
-		if (fd >= 0 || (errno != ELOOP && errno != ENOTDIR))
-			break;
-		if (lstat(at, &st) < 0 || !S_ISLNK(st.st_mode)) {
-			errno = ENOTDIR;
-			break;
-		}
-		if (*links == LINKS_MAX) {
-			errno = ELOOP;
-			break;
-		}
-		owners[*links] = st.st_uid;
-		if (follow_link(&at, err) < 0) {
-			free(at);
-			return -1;
-		}
+	memmove(w->rest, w->rest + skip + len, strlen(w->rest + skip + len) + 1);
+	if (ret == 1)
+		fd = openat(w->fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0) {
+		close_quietly(w->fd);
+		w->fd = fd;
+	} else if (ret == 1 && (errno == ENOTDIR || errno == ELOOP)) {
+		ret = follow_link(w, name) < 0 ? -1 : 1;
+	} else if (ret == 1) {
+		ret = -1;
 	}
+	free(name);
+	return ret;
+}
+
+/* Opens path, noting the links on the way: the user of a store may own some of its parents too. */
+static int open_following(const char *path, struct way *w, struct mbx_err *err)
+{
+	int ret, fd = -1;
+
+	w->links = 0;
+	w->rest = xstrdup(path);
+	w->fd = open(*path == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	ret = w->fd < 0 ? -1 : 1;
+	while (ret == 1)
+		ret = take_step(w);
+	if (ret == 0)
+		fd = tree_openat(w->fd, ".", O_DIRECTORY);
 	if (fd < 0)
 		(void)mbx_fail(err, ERR_USER, errno, "%s", path);
-	free(at);
+	close_quietly(w->fd);
+	free(w->rest);
 	return fd;
 }
 
 int tree_open_root(const char *path, struct tree *t, struct mbx_err *err)
 {
-	uid_t owners[LINKS_MAX];
 	struct stat st;
-	size_t links;
+	struct way way;
 
 	tree_init(t);
-	t->fd = open_following(path, owners, &links, err);
+	t->fd = open_following(path, &way, err);
 	if (t->fd < 0)
 		return err->sys == ENOENT ? 0 : -1;
 	t->path = xstrdup(path);
@@ -117,12 +146,12 @@ int tree_open_root(const char *path, struct tree *t, struct mbx_err *err)
 		return -1;
 	}
 	t->owner = st.st_uid;
-	for (size_t i = 0; i < links; i++) {
-		if (owners[i] != 0 && owners[i] != st.st_uid) {
+	for (size_t i = 0; i < way.links; i++) {
+		if (way.owners[i] != 0 && way.owners[i] != st.st_uid) {
 			(void)mbx_fail_code(err, ERR_USER, MBX_NOPERM,
 			                    "%s: a symbolic link of uid %u into a directory of "
 			                    "uid %u is not followed",
-			                    path, (unsigned)owners[i], (unsigned)st.st_uid);
+			                    path, (unsigned)way.owners[i], (unsigned)st.st_uid);
 			tree_release(t);
 			return -1;
 		}

@@ -14,8 +14,8 @@
  * Walking below the root of a store, which its user may have filled with anything: symbolic links
  * to other users' files, pipes that block, files of others.
  *
- * 1. A root is named by the administrator. It may be a symbolic link if root, or the owner of what
- *    it leads to, owns each link.
+ * 1. A root is named by the administrator. It, and any directory on the way to it, may be a
+ * symbolic link if root, or the owner of what the whole leads to, owns each link.
  * 2. Below a root no link is followed, and nothing but directories and regular files of the root's
  *    owner is used.
  * 3. Files are opened O_NOATIME where that is allowed, never for writing, never blocking.

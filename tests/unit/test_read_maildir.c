@@ -916,17 +916,29 @@ START_TEST(owners)
 		return;
 	}
 	treefix_make(&t, "f m/cur/1:2, x\nf m/cur/2:2, y\nd m/.S/cur\nf m/dovecot-acl owner a|\n"
-	                 "f real/cur/1:2, x\nl link real\n");
+	                 "f real/cur/1:2, x\nl link real\nf b/real/cur/1:2, x\nl j b\nl k b\n"
+	                 "f s/a.sieve keep;|\nd n/cur\n");
 	give_away(&t, "m/cur/2:2,");
 	give_away(&t, "m/.S");
 	give_away(&t, "m/dovecot-acl");
 	give_away(&t, "link");
+	give_away(&t, "j");
+	give_away(&t, "s");
+	give_away(&t, "s/a.sieve");
 	buf_init(&out);
 	treefix_read(&t, &reader_maildir, "m", "", NULL, &out);
 	treefix_read(&t, &reader_maildir, "link", "", NULL, &out);
-	ck_assert_str_eq(buf_str(&out),
-	                 "B INBOX v1 n3 x2 +invented +derived\nM 1  n=1 s1 \"x\"\n"
-	                 "M 2  n=2 unreadable 0 77\nE 2 0\n" DONE(1, 2, 2, 0) "? 77\n");
+	treefix_read(&t, &reader_maildir, "j/real", "", NULL, &out);
+	treefix_read(&t, &reader_maildir, "k/../k/./real/", "", NULL, &out);
+	treefix_read(&t, &reader_maildir, "n", ":SIEVE=%/s", NULL, &out);
+	ck_assert_str_eq(
+	    buf_str(&out),
+	    "B INBOX v1 n3 x2 +invented +derived\nM 1  n=1 s1 \"x\"\n"
+	    "M 2  n=2 unreadable 0 77\nE 2 0\n" DONE(
+		1, 2, 2, 0) "? 77\n? 77\n"
+			    "B INBOX v1 n2 x1 +invented +derived\nM 1  n=1 s1 \"x\"\nE 1 0\n" DONE(
+				1, 1, 0,
+				0) "B INBOX v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 1, 0));
 	buf_release(&out);
 	treefix_free(&t);
 }
