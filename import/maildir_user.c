@@ -625,6 +625,12 @@ static int put_message(struct maildir_user *u, const struct rec_msg *rec, struct
 		return mbx_fail_code(err, ERR_USER, MBX_BUG, "uid %" PRIu32 " out of order",
 		                     rec->uid);
 	}
+	if (rec->uid == UINT32_MAX) {
+		body_close(rec->body);
+		return mbx_fail_code(err, ERR_USER, MBX_CANTCREAT,
+		                     "%s: uid %" PRIu32 " leaves no UID for the next message",
+		                     maildir_box_in_hand(u)->path, rec->uid);
+	}
 	rc = write_message(u, &msg, err);
 	if (rc < 0 && err->scope != ERR_MSG)
 		return mbx_context(err, "%s", maildir_box_in_hand(u)->path);

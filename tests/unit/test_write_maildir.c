@@ -664,6 +664,23 @@ START_TEST(dates)
 }
 END_TEST
 
+/* Behind the highest UID there is no next one, which every server wants to know. */
+START_TEST(highest_uid)
+{
+	script_user(&s, "joe");
+	script_box(&s, "INBOX");
+	script_msg(&s, UINT32_MAX - (uint32_t)_i, "x\n");
+	if (_i == 1) {
+		must_run();
+		ck_assert_ptr_nonnull(strstr(file_text("dovecot-uidlist"), " N4294967295 "));
+		return;
+	}
+	ck_assert_int_eq(run(), -1);
+	ck_assert_int_eq(code, MBX_CANTCREAT);
+	ck_assert_uint_eq(fs_count(top, ""), 2); /* "." and ".." */
+}
+END_TEST
+
 START_TEST(group_bits_stay)
 {
 	char *path = fs_path("%s/Maildir", top);
@@ -701,6 +718,7 @@ Suite *write_maildir_suite(void)
 	tcase_add_test(tc, many_messages);
 	tcase_add_loop_test(tc, long_list, 0, 3);
 	tcase_add_loop_test(tc, dates, 0, 6);
+	tcase_add_loop_test(tc, highest_uid, 0, 2);
 	tcase_add_test(tc, group_bits_stay);
 	suite_add_tcase(suite, tc);
 	return suite;
