@@ -20,7 +20,6 @@ struct stream {
 	struct segment *holder; /* of the piece, if it is not the segment in hand */
 	uint64_t size, left;    /* left: bytes in frames that have not come yet */
 	bool ended, is_void, spooling;
-	uint32_t uid;
 };
 
 /* How a shared body was passed on; only with a selection. */
@@ -139,8 +138,7 @@ static void stream_begin(struct areader *r, const struct seg_row *row)
 	*s = (struct stream){ .piece = row->body,
 		              .piece_len = row->body_len,
 		              .size = row->rec.msg.size,
-		              .left = row->rec.msg.size - row->body_len,
-		              .uid = row->rec.msg.uid };
+		              .left = row->rec.msg.size - row->body_len };
 	canon_start(&r->canon);
 	canon_add(&r->canon, row->body, row->body_len);
 }
@@ -243,8 +241,7 @@ static ssize_t stream_read(struct body *b, void *data, size_t len, struct mbx_er
 		return -1;
 	if (s->ended && s->is_void)
 		return mbx_fail_code(err, ERR_MSG, MBX_IOERR,
-		                     "uid %" PRIu32 ": unreadable when the archive was made",
-		                     s->uid);
+		                     "unreadable when the archive was made");
 	if (len > s->piece_len)
 		len = s->piece_len;
 	if (len > 0)
