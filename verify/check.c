@@ -58,8 +58,13 @@ int run_check(struct run *run)
 		              in->text);
 		return program_say(run->report, &err);
 	}
-	if (input_open(in, run->o->select, NULL, &err) < 0 || read_archive(run, &err) < 0)
-		return program_say(run->report, &err);
+	if (input_open(in, run->o->select, NULL, &err) < 0 || read_archive(run, &err) < 0) {
+		code = program_say(run->report, &err);
+		/* An archive that holds too much is not searched. */
+		if (code == MBX_DAMAGED && run->o->max_bytes == 0 && run->o->max_messages == 0)
+			code = run_damage(run);
+		return code;
+	}
 	sum = input_summary(in);
 	code = run_totals_code(run, &sum->totals);
 	report_verdict(run->report, &sum->totals, sum->id, sum->content, sum->state);

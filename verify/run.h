@@ -31,6 +31,10 @@ int run_list(struct run *run);    /* --list: check.c */
 int run_tally(struct run *run);   /* --tally: count.c */
 int run_compare(struct run *run); /* A B: differ.c */
 
+/* After an archive of run_check() proved to be damaged: says which messages are lost and how many
+ * are whole, if it is a file. The exit code: 65, or why it could not be told. damage.c */
+int run_damage(struct run *run);
+
 /* Ends run->line and writes it to standard output, in one piece and at once, so that what is said
  * on standard error stands between lines also where both are one file. That it could not be written
  * is told by run_end_output(). */

@@ -162,7 +162,8 @@ int salvage_scan(struct seekread *in, struct whole_frames *found, struct mbx_err
 	s.chain_seq = in->first_len != 0 ? 1 : 0;
 	read_table(&s);
 	do {
-		rc = look(&s, &at, err);
+		rc = xio_interrupted() ? mbx_fail(err, ERR_FATAL, EINTR, "read the archive")
+		                       : look(&s, &at, err);
 		if (rc > 0 && try_frame(&s, &at, err) < 0)
 			rc = -1;
 	} while (rc > 0 && !found->has_end);
