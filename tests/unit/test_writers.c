@@ -2,7 +2,9 @@
 #include "format/namemap.h"
 #include "import/sys.h"
 #include "import/writers.h"
+#include "tests/unit/forge.h"
 #include "tests/unit/fsutil.h"
+#include "tests/unit/readlog.h"
 #include "tests/unit/script.h"
 #include "tests/unit/suites.h"
 
@@ -16,6 +18,8 @@
 #include <unistd.h>
 
 Suite *writers_suite(void);
+
+#define CUT_STRIDE 13
 
 static struct mbx_err err;
 static char *top;
@@ -133,6 +137,58 @@ START_TEST(cut)
 		fs_mkdir(top);
 		buf_release(&want);
 	}
+}
+END_TEST
+
+static bool published(const char *name)
+{
+	char *path = fs_path("%s/%s", top, name);
+	bool there = fs_exists(path);
+
+	free(path);
+	return there;
+}
+
+/* An archive that is cut, anywhere: never a success. Its first user is there if the segment that
+ * begins the second was seen, and the second never. */
+START_TEST(archive_cut)
+{
+	struct forge *f = forge_new();
+	struct buf bytes = { 0 };
+	unsigned firsts = 0;
+
+	forge_sample(f);
+	forge_seal(f, &bytes);
+	opts.fsync = FSYNC_NEVER;
+	for (size_t len = (size_t)_i; len < bytes.len; len += CUT_STRIDE) {
+		struct archive_read_opts in = { .fd = bytes_fd(bytes.data, len), .jobs = 1 };
+		struct source *src;
+		struct read_log log;
+
+		read_log_bytes(&log, bytes.data, len, READ_NONE);
+		open_store("%u");
+		ck_assert_int_eq(archive_source_open(&in, &src, &err), 0);
+		ck_assert_msg(pump(src, dst, NULL, &err) < 0, "cut at %zu", len);
+		ck_assert_msg(err.code == MBX_DAMAGED, "cut at %zu: %s", len, err.text);
+		writers_abort(dst);
+		ck_assert_msg(published("alice@example.org") == (log.users == 2), "cut at %zu",
+		              len);
+		ck_assert_msg(!published("bob"), "cut at %zu", len);
+		ck_assert_uint_eq(fs_count(top, ".mbx"), 0);
+		firsts += log.users == 2;
+		read_log_release(&log);
+		source_close(src);
+		close(in.fd);
+		sink_close(dst);
+		dst = NULL;
+		store_spec_free(spec);
+		spec = NULL;
+		fs_remove(top);
+		fs_mkdir(top);
+	}
+	ck_assert_uint_gt(firsts, 1);
+	buf_release(&bytes);
+	forge_free(f);
 }
 END_TEST
 
@@ -470,6 +526,7 @@ Suite *writers_suite(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, several);
 	tcase_add_loop_test(tc, cut, 0, 2);
+	tcase_add_loop_test(tc, archive_cut, 0, getenv("MBX_SLOW_TESTS") != NULL ? CUT_STRIDE : 1);
 	tcase_add_loop_test(tc, one_store_one_user, 0, 2);
 	tcase_add_loop_test(tc, one_fails, 0, 4);
 	tcase_add_loop_test(tc, publishing_fails, 0, 2);
