@@ -23,7 +23,10 @@
 #define LIMIT_SCRIPT_BYTES  (4u * 1024 * 1024) /* one Sieve script: a tar entry in one segment */
 #define LIMIT_SCRIPTS       10000u
 #define LIMIT_ACL_ENTRIES   10000u
-#define LIMIT_ACCOUNT_BYTES (16u * 1024 * 1024) /* all account items of one user */
+#define LIMIT_ACCOUNT_BYTES (16u * 1024 * 1024) /* names and values of all items of one user */
+/* Names and METADATA of all mailboxes of one user: an importer keeps them until that user ends. A
+ * million mailboxes with names of 250 bytes. */
+#define LIMIT_BOXES_BYTES (256u * 1024 * 1024)
 
 /* Store side files read whole (uidlist, keywords...), so that a damaged store cannot ask for
  * all memory: 10,000,000 messages with the longest names. */

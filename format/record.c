@@ -78,3 +78,17 @@ bool field_list_parse(const char *text, uint32_t *bits_r)
 		text += len + 1;
 	}
 }
+
+uint64_t rec_account_bytes(const struct rec_account *item)
+{
+	return strlen(item->name) + item->value_len;
+}
+
+uint64_t rec_box_bytes(const struct rec_box *box)
+{
+	uint64_t bytes = strlen(box->path);
+
+	for (size_t i = 0; i < box->metadata_count; i++)
+		bytes += strlen(box->metadata[i].entry) + box->metadata[i].value_len;
+	return bytes;
+}

@@ -203,6 +203,11 @@ struct rec_end {
 	uint64_t users, boxes, messages, bytes, unreadable, changed, failed_users;
 };
 
+/* What of an item or a mailbox its user's limit is about: the bytes of name and value; of name and
+ * METADATA. */
+uint64_t rec_account_bytes(const struct rec_account *item);
+uint64_t rec_box_bytes(const struct rec_box *box);
+
 struct record {
 	enum record_kind kind;
 	union {

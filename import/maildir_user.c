@@ -649,7 +649,7 @@ static int put_message(struct maildir_user *u, const struct rec_msg *rec, struct
 
 static int put_account(struct maildir_user *u, const struct rec_account *item, struct mbx_err *err)
 {
-	size_t bytes = strlen(item->name) + item->value_len;
+	uint64_t bytes = rec_account_bytes(item);
 
 	if (bytes > LIMIT_ACCOUNT_BYTES - u->item_bytes)
 		return mbx_fail_code(err, ERR_USER, MBX_DAMAGED,

@@ -44,7 +44,7 @@ struct order {
 
 	int account_kind; /* of the last item; -1 none */
 	char *account_name;
-	uint64_t account_bytes, subscriptions, scripts;
+	uint64_t account_bytes, subscriptions, scripts, boxes_bytes;
 
 	uint32_t last_uid;
 	struct record cont;       /* the M that is waited for; strings in its segment */
@@ -184,10 +184,22 @@ static int row_user(struct order *o, const struct seg_row *row, struct mbx_err *
 	forget_boxes(o);
 	o->account_kind = -1;
 	o->account_bytes = 0;
+	o->boxes_bytes = 0;
 	o->subscriptions = 0;
 	o->scripts = 0;
 	o->place = IN_USER;
 	roots_add(o->roots, &row->rec);
+	return 0;
+}
+
+/* Adds to what the archive holds, if that is not too much. */
+static int add_bytes(struct order *o, uint64_t bytes, struct mbx_err *err)
+{
+	if (o->bytes + bytes < o->bytes)
+		return damaged(err, "impossible sizes");
+	o->bytes += bytes;
+	if (o->limits.max_bytes != 0 && o->bytes > o->limits.max_bytes)
+		return damaged(err, "more than %" PRIu64 " bytes", o->limits.max_bytes);
 	return 0;
 }
 
@@ -205,15 +217,14 @@ static int row_account(struct order *o, const struct seg_row *row, struct mbx_er
 	free(o->account_name);
 	o->account_name = xstrdup(item->name);
 	o->account_kind = (int)item->kind;
-	o->account_bytes += item->value_len;
+	o->account_bytes += rec_account_bytes(item);
 	o->subscriptions += item->kind == ACCOUNT_SUBSCRIPTION;
 	o->scripts += item->kind == ACCOUNT_SIEVE;
-	o->bytes += item->value_len;
 	if (o->account_bytes > LIMIT_ACCOUNT_BYTES || o->subscriptions > LIMIT_SUBSCRIPTIONS ||
 	    o->scripts > LIMIT_SCRIPTS)
 		return damaged(err, "too much account data");
 	roots_add(o->roots, &row->rec);
-	return 0;
+	return add_bytes(o, item->value_len, err);
 }
 
 static int row_box(struct order *o, const struct seg_row *row, struct mbx_err *err)
@@ -227,6 +238,9 @@ static int row_box(struct order *o, const struct seg_row *row, struct mbx_err *e
 	if (o->box_count > 0 &&
 	    path_compare(o->boxes[o->box_count - 1].path, row->rec.box.path) >= 0)
 		return damaged(err, "mailboxes are not in order");
+	o->boxes_bytes += rec_box_bytes(&row->rec.box);
+	if (o->boxes_bytes > LIMIT_BOXES_BYTES)
+		return damaged(err, "too many names and METADATA of mailboxes");
 	if (o->box_count == o->box_cap) {
 		o->box_cap = o->box_cap != 0 ? 2 * o->box_cap : 16;
 		o->boxes = xreallocarray(o->boxes, o->box_cap, sizeof(*o->boxes));
@@ -237,7 +251,7 @@ static int row_box(struct order *o, const struct seg_row *row, struct mbx_err *e
 	o->place = IN_BOX;
 	touch_box(o);
 	roots_add(o->roots, &row->rec);
-	return 0;
+	return add_bytes(o, rec_box_bytes(&row->rec.box) - strlen(note->path), err);
 }
 
 /* A message or an unreadable one: place, UID, limits. */
@@ -250,14 +264,9 @@ static int next_uid(struct order *o, uint32_t uid, uint64_t size, struct mbx_err
 	o->last_uid = uid;
 	touch_box(o);
 	o->messages++;
-	if (o->bytes + size < o->bytes)
-		return damaged(err, "impossible sizes");
-	o->bytes += size;
 	if (o->limits.max_messages != 0 && o->messages > o->limits.max_messages)
 		return damaged(err, "more than %" PRIu64 " messages", o->limits.max_messages);
-	if (o->limits.max_bytes != 0 && o->bytes > o->limits.max_bytes)
-		return damaged(err, "more than %" PRIu64 " bytes", o->limits.max_bytes);
-	return 0;
+	return add_bytes(o, size, err);
 }
 
 /* Notes the body of a complete message that others may refer to. */

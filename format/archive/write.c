@@ -313,7 +313,8 @@ static int put_user(struct archive_writer *w, const struct record *rec, struct m
 	w->box = 0;
 	w->in_user = true;
 	w->large_count = 0;
-	w->longest_entry = w->account_bytes = 0;
+	w->longest_entry = 0;
+	w->account_bytes = w->boxes_bytes = 0;
 	w->account_name = NULL;
 	memset(w->account_count, 0, sizeof(w->account_count));
 	arena_reset(&w->user_arena);
@@ -361,7 +362,7 @@ static int put_account(struct archive_writer *w, const struct record *rec, struc
 		return out_of_order("account item", from->name, err);
 	w->account_kind = from->kind;
 	w->account_name = arena_strdup(&w->user_arena, from->name);
-	w->account_bytes += from->value_len;
+	w->account_bytes += rec_account_bytes(from);
 	w->account_count[from->kind]++;
 	row = exact_row(w, ROW_S, rec, &why);
 	if (row != 0 && (w->account_bytes > LIMIT_ACCOUNT_BYTES ||
@@ -433,7 +434,13 @@ static int put_box(struct archive_writer *w, const struct record *rec, struct mb
 		w->paths = xreallocarray(w->paths, w->path_cap, sizeof(*w->paths));
 	}
 	w->paths[w->box - 1] = arena_strdup(&w->user_arena, path);
+	w->boxes_bytes += rec_box_bytes(&rec->box);
 	row = exact_row(w, ROW_B, rec, &why);
+	if (row != 0 && w->boxes_bytes > LIMIT_BOXES_BYTES) {
+		mbx_fail_code(&why, ERR_USER, MBX_UNAVAIL,
+		              "too many names and METADATA of mailboxes");
+		row = 0;
+	}
 	if (row == 0)
 		return add_user_failure(w, path, &why, err);
 	seg = writer_room(w, row, 0, err);

@@ -188,7 +188,8 @@ struct archive_writer {
 	size_t longest_entry;           /* of a mailbox of the user so far */
 	enum account_kind account_kind; /* of the last account item */
 	const char *account_name;       /* NULL: there was none */
-	size_t account_bytes, account_count[ACCOUNT_QUOTA + 1];
+	uint64_t account_bytes, boxes_bytes;
+	size_t account_count[ACCOUNT_QUOTA + 1];
 	uint32_t last_uid;
 	bool in_user, in_box, ended, failed;
 	struct arena user_arena;

@@ -376,6 +376,32 @@ START_TEST(limits)
 }
 END_TEST
 
+/* Values of METADATA count, and at once. */
+START_TEST(limit_of_metadata)
+{
+	struct archive_read_opts opts = { .jobs = 1, .max_bytes = _i == 0 ? 24 : 25 };
+	struct forge *f = forge_new();
+	struct buf bytes = { 0 };
+	struct read_log log;
+
+	forge_user(f, "joe");
+	forge_box(f, "INBOX");
+	forge_box_end(f);
+	forge_user_end(f);
+	forge_edit(f, 1, "\t1000\t-\t-\t0\n", "\t1000\t-\t-\t0\tmeta=/private/a:0123456789abcde\n");
+	forge_seal(f, &bytes);
+	opts.fd = bytes_fd(bytes.data, bytes.len);
+	read_log_run(&log, &opts, READ_ALL);
+	ck_assert_int_eq(log.rc, -1); /* the roots are wrong too */
+	ck_assert_msg((strstr(log.err.text, "more than 24 bytes") != NULL) == (_i == 0), "%s",
+	              log.err.text);
+	close_quietly(opts.fd);
+	read_log_release(&log);
+	buf_release(&bytes);
+	forge_free(f);
+}
+END_TEST
+
 static const struct {
 	const char *user, *box;
 	unsigned users, messages;
@@ -480,11 +506,13 @@ Suite *archive_read_suite(void)
 	Suite *s = suite_create("archive_read");
 	TCase *tc = tcase_create("whole");
 
+	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, reads_sample, READ_ALL, READ_LATER + 1);
 	tcase_add_loop_test(tc, trickled, 0, 3);
 	tcase_add_test(tc, closed_early);
 	tcase_add_test(tc, read_error);
 	tcase_add_loop_test(tc, limits, 0, 7);
+	tcase_add_loop_test(tc, limit_of_metadata, 0, 2);
 	tcase_add_loop_test(tc, selected, 0, (int)ARRAY_SIZE(choices));
 	tcase_add_loop_test(tc, selected_continued, 0, 2);
 	suite_add_tcase(s, tc);

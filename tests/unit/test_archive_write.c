@@ -661,6 +661,47 @@ START_TEST(too_long)
 }
 END_TEST
 
+/* Names and METADATA of mailboxes are kept by who imports them: a user cannot have any amount. */
+START_TEST(too_much_metadata)
+{
+	static unsigned char value[LIMIT_VALUE_BYTES];
+	struct box_metadata meta[3];
+	struct fake *f = fake_new();
+	struct archive_summary summary;
+	struct told told = { 0 };
+	struct parts p;
+
+	memset(value, 'v', sizeof(value));
+	for (size_t i = 0; i < ARRAY_SIZE(meta); i++)
+		meta[i] = (struct box_metadata){ i == 0   ? "/private/a"
+			                         : i == 1 ? "/private/b"
+			                                  : "/private/c",
+			                         value, sizeof(value) };
+	fake_user(f, "a");
+	for (unsigned i = 0; i <= LIMIT_BOXES_BYTES / (3 * LIMIT_VALUE_BYTES); i++) {
+		char path[8];
+		struct rec_box *box;
+
+		(void)snprintf(path, sizeof(path), "%03u", i);
+		box = fake_box(f, path);
+		box->metadata = meta;
+		box->metadata_count = ARRAY_SIZE(meta);
+		fake_box_end(f);
+	}
+	fake_user_end(f);
+	fake_user(f, "b");
+	fake_user_end(f);
+	fake_end(f);
+	make_and_take(f, 2, &told, &summary, &p);
+	ck_assert_uint_eq(told.failed, 1);
+	ck_assert_ptr_nonnull(strstr(told.user, "too many names and METADATA"));
+	ck_assert_uint_eq(summary.totals.failed_users, 1);
+	ck_assert_uint_eq(rows_of(&p, 'Q'), 2);
+	parts_release(&p);
+	fake_free(f);
+}
+END_TEST
+
 static void tiny(uint32_t uid, struct fake_body *body)
 {
 	body->size = 100 + uid % 7;
@@ -953,6 +994,7 @@ Suite *archive_write_suite(void)
 	tcase_add_loop_test(tc, lost_bodies, 0, ARRAY_SIZE(lost));
 	tcase_add_test(tc, source_fails);
 	tcase_add_test(tc, too_long);
+	tcase_add_test(tc, too_much_metadata);
 	tcase_add_test(tc, many_tiny);
 	tcase_add_test(tc, row_and_table_limits);
 	tcase_add_test(tc, plain_tools);
