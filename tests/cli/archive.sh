@@ -21,6 +21,9 @@ run 0 mbxexport -u joe -o a.mbx maildir:M
 frames=$(grep -abo MBXS a.mbx | cut -d: -f1)
 check "there are several frames" [ "$(wc -w <<<"$frames")" -ge 6 ]
 
+# What mbxarchive(5) says of every byte is true.
+run 0 python3 "$MBX_TOP/tests/cli/second_reader.py" a.mbx "$MBX_TOP"/tests/vectors/*.mbx
+
 # The same bytes for any number of threads and in any locale, even one that is not UTF-8.
 mkdir locale
 localedef -i de_DE -f ISO-8859-1 locale/de_DE.ISO-8859-1 >/dev/null 2>&1 &&
