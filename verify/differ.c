@@ -254,6 +254,7 @@ static void print_summary(struct run *run)
 		                                  .messages = result->messages,
 		                                  .differences = result->differences,
 		                                  .kinds = result->kinds };
+	bool failed = run->failed_code != 0 || result->failed_code != 0;
 	struct buf kinds;
 
 	buf_init(&kinds);
@@ -272,7 +273,9 @@ static void print_summary(struct run *run)
 	            result->boxes == 1 ? "" : "es", result->messages,
 	            result->messages == 1 ? "" : "s");
 	report_line(run->report, "level %s: %s", compared.level,
-	            result->differences == 0 ? "no difference" : buf_str(&kinds));
+	            result->differences != 0 ? buf_str(&kinds)
+	            : failed                 ? "no difference in what could be read"
+	                                     : "no difference");
 	buf_release(&kinds);
 }
 

@@ -16,6 +16,8 @@ silent
 run 0 mbxverify -u joe -m Sent a.mbx
 run 66 mbxverify -u nobody a.mbx
 run 66 mbxverify -m Nope a.mbx
+run 66 mbxverify --ignore subscriptions a.mbx maildir:nope
+says "no difference in what could be read"
 run 65 mbxverify --max-messages 6 a.mbx
 run 65 mbxverify --max-bytes 10 a.mbx
 run 0 mbxverify --max-messages 7 a.mbx
