@@ -17,6 +17,7 @@
 Suite *archive_read_suite(void);
 
 #define FLIP_STRIDE 5
+#define BITS_STRIDE 31
 
 /* The sample's bytes. */
 static void make_sample(struct buf *out)
@@ -106,6 +107,24 @@ START_TEST(flipped)
 		bytes.data[i] ^= bit;
 		ck_assert_msg(is_refused(&bytes, i, &good), "byte %zu", i);
 		bytes.data[i] ^= bit;
+	}
+	read_log_release(&good);
+	buf_release(&bytes);
+}
+END_TEST
+
+/* Each bit of the first 4 KiB, or one in BITS_STRIDE. */
+START_TEST(flipped_bits)
+{
+	struct buf bytes;
+	struct read_log good;
+
+	make_sample(&bytes);
+	read_log_bytes(&good, bytes.data, bytes.len, READ_ALL);
+	for (size_t i = (size_t)_i; i < 8 * 4096; i += BITS_STRIDE) {
+		bytes.data[i / 8] ^= (unsigned char)(1u << i % 8);
+		ck_assert_msg(is_refused(&bytes, i / 8, &good), "bit %zu", i);
+		bytes.data[i / 8] ^= (unsigned char)(1u << i % 8);
 	}
 	read_log_release(&good);
 	buf_release(&bytes);
@@ -523,6 +542,8 @@ Suite *archive_read_suite(void)
 	tcase_add_loop_test(tc, appended, 0, (int)ARRAY_SIZE(tails));
 	tcase_add_test(tc, inserted);
 	tcase_add_loop_test(tc, flipped, 0, getenv("MBX_SLOW_TESTS") != NULL ? FLIP_STRIDE : 2);
+	tcase_add_loop_test(tc, flipped_bits, 0,
+	                    getenv("MBX_SLOW_TESTS") != NULL ? BITS_STRIDE : 1);
 	suite_add_tcase(s, tc);
 	return s;
 }
