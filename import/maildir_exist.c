@@ -96,6 +96,11 @@ static bool is_message_dir(const char *name)
 static int scan_dir(int at, const char *name, const char *path, const char *const *known,
                     unsigned depth, struct exist *e, struct mbx_err *err);
 
+/* Directories that Courier makes; their files are known whatever they are called. */
+static const char *const known_dirs[] = { "courierimapkeywords", "courierimaphieracl", "#shared",
+	                                  NULL };
+static const char *const all_known[] = { "*", NULL };
+
 static int scan_entry(DIR *dir, const struct dirent *entry, const char *path,
                       const char *const *known, unsigned depth, struct exist *e,
                       struct mbx_err *err)
@@ -110,13 +115,16 @@ static int scan_entry(DIR *dir, const struct dirent *entry, const char *path,
 		return errno == ENOENT ? 0 : mbx_fail(err, ERR_USER, errno, "stat %s", path);
 	if (S_ISDIR(st.st_mode) && is_message_dir(entry->d_name))
 		return scan_messages(dirfd(dir), entry->d_name, path, e, err);
-	if (is_known(known, entry->d_name))
-		return 0;
 	if (!S_ISDIR(st.st_mode)) {
+		if (is_known(known, entry->d_name))
+			return 0;
 		note(e, path, entry->d_name);
 		e->unknown++;
 		return 0;
 	}
+	/* A folder may be called anything: mail is mail in all of them. */
+	if (is_known(known_dirs, entry->d_name))
+		known = all_known;
 	sub = xasprintf("%s%s%s", path, path[0] == '\0' ? "" : "/", entry->d_name);
 	rc = scan_dir(dirfd(dir), entry->d_name, sub, known, depth + 1, e, err);
 	free(sub);
