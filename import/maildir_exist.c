@@ -15,7 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SCAN_DEPTH  200            /* twice the levels a mailbox can have */
+#define SCAN_DEPTH  200 /* twice the levels a mailbox can have */
+#define NAMES_TOLD  5
 #define TMP_GARBAGE (36 * 60 * 60) /* seconds; Dovecot removes older files in tmp/ */
 
 static bool is_known(const char *const *known, const char *name)
@@ -30,11 +31,19 @@ static bool is_known(const char *const *known, const char *name)
 	return false;
 }
 
+/* Adds a name to those that an error tells, as long as there is room. */
 static void note(struct exist *e, const char *path, const char *name)
 {
-	if (e->messages + e->unknown == 0)
-		(void)snprintf(e->name, sizeof(e->name), "%s%s%s", path, path[0] == '\0' ? "" : "/",
-		               name);
+	size_t len = strlen(e->names);
+
+	e->named++;
+	if (e->named > NAMES_TOLD + 1 || len > sizeof(e->names) - 8)
+		return;
+	if (e->named > NAMES_TOLD)
+		(void)snprintf(e->names + len, sizeof(e->names) - len, ", ...");
+	else
+		(void)snprintf(e->names + len, sizeof(e->names) - len, "%s%s%s%s",
+		               len == 0 ? "" : ", ", path, path[0] == '\0' ? "" : "/", name);
 }
 
 /* "." and ".." are no entries. */
@@ -58,7 +67,7 @@ static DIR *open_dir(int dirfd, const char *name)
 static int scan_messages(int at, const char *name, const char *path, struct exist *e,
                          struct mbx_err *err)
 {
-	bool is_tmp = strcmp(name, "tmp") == 0;
+	bool is_tmp = strcmp(name, "tmp") == 0, noted = false;
 	DIR *dir = open_dir(at, name);
 	const struct dirent *entry;
 
@@ -81,7 +90,9 @@ static int scan_messages(int at, const char *name, const char *path, struct exis
 			e->unknown++;
 			continue;
 		}
-		note(e, path, name);
+		if (!noted)
+			note(e, path, name);
+		noted = true;
 		e->messages++;
 	}
 	(void)closedir(dir);
@@ -204,11 +215,11 @@ int exist_judge_root(const struct maildir_user *u, size_t root, struct mbx_err *
 		return -1;
 	if (e.messages > 0)
 		return mbx_fail_code(err, ERR_USER, MBX_CANTCREAT, "%s holds %zu messages (%s)",
-		                     stage_path(u->stage, root), e.messages, e.name);
+		                     stage_path(u->stage, root), e.messages, e.names);
 	if (e.unknown > 0)
 		return mbx_fail_code(err, ERR_USER, MBX_CANTCREAT,
 		                     "%s holds %zu files that are not known (%s)",
-		                     stage_path(u->stage, root), e.unknown, e.name);
+		                     stage_path(u->stage, root), e.unknown, e.names);
 	return 0;
 }
 

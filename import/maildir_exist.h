@@ -15,7 +15,8 @@ struct maildir_user;
 struct exist {
 	size_t messages; /* in cur/ and new/, and those being delivered in tmp/ */
 	size_t unknown;  /* other files that no server of this flavour makes */
-	char name[512];  /* the first of them, or of the folders with messages */
+	char names[512]; /* the first of them, and of the folders with messages */
+	unsigned named;
 };
 
 /* Looks through a Maildir (all folders below it). dirfd is borrowed. known: NULL-ended names of

@@ -1,0 +1,16 @@
+# What lies at the destination already: it is never lost, and told by name.
+. "$MBX_TOP/tests/cli/lib.sh"
+maildir M
+mbxexport -q -u joe -o a.mbx maildir:M
+
+# Names of what is in the way.
+mkdir D && cp -r M D/joe && echo x >D/joe/notes.txt
+cp -r D before
+run 73 mbximport -i a.mbx maildir:D/joe
+for name in cur .Sent/cur .Trash/cur .Work.Deep/cur notes.txt; do says "$name"; done
+check "left alone" diff -r before D
+rm -rf D/joe/.Sent/cur/* D/joe/.Trash D/joe/.Work.Deep D/joe/cur/*
+for i in 1 2 3 4 5 6 7 8; do echo x >"D/joe/file$i"; done
+run 73 mbximport -i a.mbx maildir:D/joe
+says "9 files"
+says ", ..."
