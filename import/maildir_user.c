@@ -34,22 +34,10 @@ struct share {
 
 /* ---- places ---- */
 
-/* The part of path below the mail root, or NULL. */
-static const char *below_root(const struct maildir_user *u, const char *path)
-{
-	size_t len = strlen(u->loc->root);
-
-	if (strncmp(path, u->loc->root, len) != 0)
-		return NULL;
-	if (path[len] == '\0')
-		return path + len;
-	return path[len] == '/' ? path + len + 1 : NULL;
-}
-
 int place_open(struct maildir_user *u, const char *path, enum stage_kind kind,
                struct place *place_r, struct mbx_err *err)
 {
-	const char *rel = below_root(u, path);
+	const char *rel = stage_below(u->loc->root, path);
 
 	*place_r = (struct place){ .used = true };
 	if (rel != NULL) {

@@ -80,6 +80,17 @@ bool stage_syncs_files(const struct stage *st)
 	return st->sync_files;
 }
 
+const char *stage_below(const char *dir, const char *path)
+{
+	size_t len = strlen(dir);
+
+	if (strncmp(path, dir, len) != 0)
+		return NULL;
+	if (path[len] == '\0')
+		return path + len;
+	return path[len] == '/' ? path + len + 1 : NULL;
+}
+
 /* Splits path into its parent directory and last component. */
 static int split_path(const char *path, char **parent_r, char **base_r, struct mbx_err *err)
 {
@@ -463,6 +474,36 @@ static int open_parent(struct stage *st, struct stage_root *r, const char *paren
 	return mbx_fail(err, ERR_USER, errno, "open %s", parent);
 }
 
+static char *join(const char *dir, const char *name)
+{
+	return xasprintf("%s/%s", strcmp(dir, "/") == 0 ? "" : dir, name);
+}
+
+/* A root inside another would be moved with it, and what is put there not be seen. */
+static int check_apart(const struct stage *st, const char *parent, const char *base,
+                       struct mbx_err *err)
+{
+	char *path = join(parent, base);
+	int rc = 0;
+
+	for (size_t i = 0; i < st->root_count && rc == 0; i++) {
+		const struct journal_root *r = &st->journal.roots[i];
+		char *other = join(r->parent, r->base);
+		bool inside = stage_below(other, path) != NULL;
+
+		if (strcmp(path, other) == 0)
+			rc = mbx_fail_code(err, ERR_USER, MBX_CANTCREAT,
+			                   "%s: two keys of the store name the same place", path);
+		else if (inside || stage_below(path, other) != NULL)
+			rc = mbx_fail_code(err, ERR_USER, MBX_CANTCREAT,
+			                   "%s lies inside %s: they cannot be replaced both",
+			                   inside ? path : other, inside ? other : path);
+		free(other);
+	}
+	free(path);
+	return rc;
+}
+
 int stage_add_root(struct stage *st, const char *path, enum stage_kind kind, size_t *root_r,
                    struct mbx_err *err)
 {
@@ -487,9 +528,11 @@ int stage_add_root(struct stage *st, const char *path, enum stage_kind kind, siz
 			goto out;
 		}
 		r.dev = sb.st_dev;
-		if (!st->opts.dry_run && open_staging(st, &r, err) < 0)
-			goto out;
 	}
+	if (check_apart(st, absolute == NULL ? parent : absolute, r.base, err) < 0)
+		goto out;
+	if (found > 0 && !st->opts.dry_run && open_staging(st, &r, err) < 0)
+		goto out;
 	rc = found > 0 ? judge_existing(&r, err) : 0;
 	/* From here on close() cleans up. */
 	st->roots = xreallocarray(st->roots, st->root_count + 1, sizeof(*st->roots));

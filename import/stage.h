@@ -24,7 +24,8 @@
  *    commit: a run that died before it is undone by the next one, after it finished.
  * 2. What stood at P is moved to <parent of P>/.mbx-old.<id>, and removed after the commit unless
  *    it is to be kept.
- * 3. P must not be a symlink, a mount point, or anything but what it is to become.
+ * 3. P must not be a symlink, a mount point, or anything but what it is to become; nor lie inside
+ *    another root.
  * 4. Nothing below a root is reached through a symlink: openat2(RESOLVE_BENEATH), and where the
  *    kernel lacks it, component by component with O_NOFOLLOW.
  * 5. Until the commit, close() leaves nothing behind and the destination as it was.
@@ -57,6 +58,9 @@ int stage_open(const char *path, const struct stage_opts *opts, struct stage **s
 /* One root more. Its index comes back (1, 2, ...). */
 int stage_add_root(struct stage *st, const char *path, enum stage_kind kind, size_t *root_r,
                    struct mbx_err *err);
+
+/* The part of path below dir ("" if it is dir), which points into path; else NULL. */
+const char *stage_below(const char *dir, const char *path);
 
 const char *stage_path(const struct stage *st, size_t root);
 /* Directory of the staged tree (STAGE_DIR), made at the first call; -1 in a dry run. The stage's.

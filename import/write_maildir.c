@@ -718,14 +718,15 @@ static int open_places(struct maildir_user *u, const struct store_loc *loc, stru
 	const char *index = store_loc_key(loc, "INDEX");
 	struct dovecot *d = of(u);
 
-	/* Naming the mail root itself moves nothing. */
+	/* Naming the mail root itself moves nothing; an index inside another place goes with it. */
 	if ((inbox != NULL && strcmp(inbox, loc->root) != 0 &&
 	     place_open(u, inbox, STAGE_DIR, &u->inbox, err) < 0) ||
 	    (control != NULL && strcmp(control, loc->root) != 0 &&
 	     place_open(u, control, STAGE_DIR, &u->control, err) < 0))
 		return -1;
 	if (index == NULL || strcmp(index, "MEMORY") == 0 || strcmp(index, loc->root) == 0 ||
-	    (control != NULL && strcmp(index, control) == 0))
+	    (control != NULL && stage_below(control, index) != NULL) ||
+	    (inbox != NULL && stage_below(inbox, index) != NULL))
 		return 0;
 	if (place_open(u, index, STAGE_DIR, &d->index, err) < 0)
 		return -1;

@@ -14,3 +14,18 @@ for i in 1 2 3 4 5 6 7 8; do echo x >"D/joe/file$i"; done
 run 73 mbximport -i a.mbx maildir:D/joe
 says "9 files"
 says ", ..."
+
+# Places that lie inside each other cannot both be moved; nothing is said to be published then.
+for key in CONTROL INDEX INBOX; do
+	for mode in refuse merge replace; do
+		rm -rf D && mkdir -p D/joe
+		run 73 mbximport --on-exist $mode -i a.mbx "maildir:$PWD/D/joe/Maildir:$key=$PWD/D/joe"
+		says "inside"
+		check "nothing made, $key, $mode" empty D/joe
+	done
+done
+rm -rf D && mkdir -p D/real && ln -s real D/link
+run 73 mbximport -i a.mbx "maildir:$PWD/D/real/joe/Maildir:CONTROL=$PWD/D/link/joe"
+run 73 mbximport -i a.mbx "maildir:$PWD/D/joe:CONTROL=$PWD/D/c:INBOX=$PWD/D/c"
+says "the same"
+run 0 mbximport -i a.mbx "maildir:$PWD/D/joe:CONTROL=$PWD/D/c:INDEX=$PWD/D/c/index"
