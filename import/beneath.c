@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 
 bool beneath_without_openat2;
 
+#define LINKS_MAX    40  /* as the kernel's own limit */
 #define REMOVE_DEPTH 256 /* levels of a mailbox tree are 64 at most, with DIRNAME 128 */
 
 /* One component after the other, each without following a symlink. */
@@ -97,6 +99,124 @@ int beneath_parent(int dirfd, const char *rel, const char **base_r)
 	fd = beneath_open(dirfd, dir, O_RDONLY | O_DIRECTORY, 0);
 	free(dir);
 	*base_r = slash + 1;
+	return fd;
+}
+
+/* A path on its way to being opened. */
+struct walk {
+	int dir;
+	char *path, *at; /* what is left begins at `at` */
+	size_t own;      /* the last bytes of what is left that no symlink gave */
+	unsigned links;
+	uid_t trusted;
+	bool foreign; /* stopped at a link that root must not follow */
+};
+
+/* Puts the target of a symlink, open in fd, before what is left of the path. */
+static int splice_link(struct walk *w, int fd)
+{
+	char target[PATH_MAX];
+	ssize_t len = readlinkat(fd, "", target, sizeof(target) - 1);
+	struct stat st;
+	char *joined;
+
+	if (len < 0 || fstat(fd, &st) < 0)
+		return -1;
+	w->foreign = geteuid() == 0 && st.st_uid != 0 && st.st_uid != w->trusted;
+	if (++w->links > LINKS_MAX || w->foreign) {
+		errno = ELOOP;
+		return -1;
+	}
+	target[len] = '\0';
+	if (target[0] == '/') {
+		close_quietly(w->dir);
+		w->dir = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	}
+	joined = xasprintf("%s/%s", target, w->at);
+	/* In the target of a link within a link nothing is of the path either. */
+	if (strlen(w->at) < w->own)
+		w->own = strlen(w->at);
+	free(w->path);
+	w->path = w->at = joined;
+	return w->dir < 0 ? -1 : 0;
+}
+
+/* Takes one component of the path; makes it if it is missing and may be made. */
+static int walk_step(struct walk *w, bool make, bool *made_r)
+{
+	char *name = w->at;
+	size_t len = strcspn(name, "/");
+	size_t rest = len + strspn(name + len, "/");
+	int fd, rc = 0;
+	struct stat st;
+
+	*made_r = false;
+	w->at += rest;
+	if (rest > len)
+		name[len] = '\0';
+	if (len == 0)
+		return 0;
+	fd = openat(w->dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT && make && strlen(w->at) < w->own) {
+		*made_r = sys_mkdirat(w->dir, name, 0700) == 0;
+		if (!*made_r && errno != EEXIST)
+			return -1;
+		fd = openat(w->dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	}
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		close_quietly(fd);
+		return -1;
+	}
+	if (S_ISLNK(st.st_mode)) {
+		rc = splice_link(w, fd);
+		close_quietly(fd);
+		return rc;
+	}
+	close_quietly(w->dir);
+	w->dir = fd;
+	return 0;
+}
+
+static int open_path_fail(const struct walk *w, const char *path, struct mbx_err *err)
+{
+	if (w->foreign)
+		return mbx_fail_code(err, ERR_USER, MBX_NOPERM,
+		                     "%s: root does not follow another user's symbolic link", path);
+	mbx_fail(err, ERR_USER, errno, "open %s", path);
+	if (err->sys == ENOENT || err->sys == ENOTDIR || err->sys == ELOOP)
+		err->code = MBX_CANTCREAT;
+	return -1;
+}
+
+int beneath_open_path(const char *path, uid_t trusted, bool make,
+                      void (*made)(void *ctx, const char *part), void *ctx, struct mbx_err *err)
+{
+	struct walk w = { .path = xstrdup(path), .own = strlen(path), .trusted = trusted };
+	int fd = -1;
+
+	w.at = w.path;
+	w.dir = open(path[0] == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	while (w.dir >= 0 && w.at[0] != '\0') {
+		bool new;
+
+		if (walk_step(&w, make, &new) < 0)
+			goto out;
+		if (strlen(w.at) < w.own)
+			w.own = strlen(w.at);
+		if (new &&made != NULL) {
+			char *part = xstrndup(path, strlen(path) - w.own);
+
+			made(ctx, part);
+			free(part);
+		}
+	}
+	if (w.dir >= 0)
+		fd = openat(w.dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+out:
+	if (fd < 0)
+		open_path_fail(&w, path, err);
+	close_quietly(w.dir);
+	free(w.path);
 	return fd;
 }
 

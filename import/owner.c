@@ -2,8 +2,10 @@
 
 #include "format/base/buf.h"
 #include "format/base/mem.h"
+#include "format/base/xio.h"
 #include "format/namemap.h"
 #include "format/report.h"
+#include "import/beneath.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -81,10 +83,15 @@ int owner_of_path(const char *path, struct owner *owner_r, struct mbx_err *err)
 
 	for (;;) {
 		char *slash;
+		int fd;
 
 		if (stat(at, &st) == 0 && S_ISDIR(st.st_mode)) {
 			*owner_r = (struct owner){ st.st_uid, st.st_gid };
-			rc = 0;
+			/* Nobody but the owner himself may have led here by a link. */
+			fd = beneath_open_path(at, st.st_uid, false, NULL, NULL, err);
+			rc = fd < 0 && err->code == MBX_NOPERM && err->sys == 0 ? -1 : 0;
+			err->scope = ERR_FATAL;
+			close_quietly(fd);
 			break;
 		}
 		slash = strrchr(at, '/');

@@ -118,36 +118,30 @@ static int split_path(const char *path, char **parent_r, char **base_r, struct m
 	return mbx_fail_code(err, ERR_USER, MBX_CANTCREAT, "%s: not a place to write to", path);
 }
 
-/* mkdir -p, remembering what was made. */
-static int make_parents(struct stage *st, const char *dir, struct mbx_err *err)
+static void remember_made(void *ctx, const char *part)
 {
-	char *path = xstrdup(dir);
-	int rc = -1;
+	struct stage *st = ctx;
 
-	for (char *at = path;; at++) {
-		char saved;
+	st->made = xreallocarray(st->made, st->made_count + 1, sizeof(*st->made));
+	st->made[st->made_count++] = xstrdup(part);
+}
 
-		at += strcspn(at, "/");
-		saved = *at;
-		*at = '\0';
-		if (path[0] != '\0' && access(path, F_OK) < 0 && errno == ENOENT) {
-			if (sys_mkdirat(AT_FDCWD, path, 0700) == 0) {
-				st->made =
-				    xreallocarray(st->made, st->made_count + 1, sizeof(*st->made));
-				st->made[st->made_count++] = xstrdup(path);
-			} else if (errno != EEXIST) {
-				mbx_fail(err, ERR_USER, errno, "make directory %s", path);
-				goto out;
-			}
-		}
-		*at = saved;
-		if (saved == '\0')
-			break;
-	}
-	rc = 0;
-out:
-	free(path);
-	return rc;
+/* Removes a parent directory that was made. Fails, as it should, where something else came to lie
+ * in it. */
+static void remove_made(const char *path)
+{
+	char *parent, *base;
+	struct mbx_err err;
+	int fd;
+
+	if (split_path(path, &parent, &base, &err) < 0)
+		return;
+	fd = beneath_open_path(parent, 0, false, NULL, NULL, &err);
+	if (fd >= 0)
+		(void)sys_unlinkat(fd, base, AT_REMOVEDIR);
+	close_quietly(fd);
+	free(parent);
+	free(base);
 }
 
 /* Reads the journal in a staging directory. 1, 0 if there is none or it was never armed, -1. */
@@ -289,11 +283,9 @@ static int recover_journal(const struct stage *st, int stage_fd, struct journal 
 	for (size_t i = 0; i < j->root_count; i++) {
 		struct journal_root *r = &j->roots[i];
 
-		r->dirfd = open(r->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (r->dirfd < 0) {
-			mbx_fail(err, ERR_USER, errno, "open %s", r->parent);
+		r->dirfd = beneath_open_path(r->parent, 0, false, NULL, NULL, err);
+		if (r->dirfd < 0)
 			goto out;
-		}
 	}
 	committed = journal_committed(j);
 	/* A journal that was committed stays until nothing else is left; one that was undone goes
@@ -464,14 +456,10 @@ static void root_release(struct stage_root *r)
 static int open_parent(struct stage *st, struct stage_root *r, const char *parent,
                        struct mbx_err *err)
 {
-	if (!st->opts.dry_run && make_parents(st, parent, err) < 0)
-		return -1;
-	r->parent_fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r->parent_fd = beneath_open_path(parent, 0, !st->opts.dry_run, remember_made, st, err);
 	if (r->parent_fd >= 0)
 		return 1;
-	if (st->opts.dry_run && errno == ENOENT)
-		return 0;
-	return mbx_fail(err, ERR_USER, errno, "open %s", parent);
+	return st->opts.dry_run && err->sys == ENOENT ? 0 : -1;
 }
 
 static char *join(const char *dir, const char *name)
@@ -740,10 +728,9 @@ void stage_close(struct stage *st)
 		return;
 	if (!st->committed && !st->stuck && !st->opts.dry_run) {
 		remove_staging(st);
-		/* Fails, as it should, where something else came to lie in them. */
 		while (st->made_count > 0) {
 			st->made_count--;
-			(void)sys_unlinkat(AT_FDCWD, st->made[st->made_count], AT_REMOVEDIR);
+			remove_made(st->made[st->made_count]);
 			free(st->made[st->made_count]);
 		}
 	}

@@ -29,3 +29,23 @@ run 73 mbximport -i a.mbx "maildir:$PWD/D/real/joe/Maildir:CONTROL=$PWD/D/link/j
 run 73 mbximport -i a.mbx "maildir:$PWD/D/joe:CONTROL=$PWD/D/c:INBOX=$PWD/D/c"
 says "the same"
 run 0 mbximport -i a.mbx "maildir:$PWD/D/joe:CONTROL=$PWD/D/c:INDEX=$PWD/D/c/index"
+
+# A place given by a symlink: the last part must not be one; before it, root follows root's only.
+rm -rf D && mkdir -p D/real && ln -s real D/link && ln -s nowhere D/hanging && echo x >D/file
+run 73 mbximport -i a.mbx maildir:D/link
+run 73 mbximport -i a.mbx maildir:D/hanging/joe
+run 73 mbximport -i a.mbx maildir:D/file/joe
+run 0 mbximport -i a.mbx maildir:D/link/joe
+check "behind the link" [ -d D/real/joe/cur ]
+if [ "$(id -u)" = 0 ]; then
+	chown -h nobody D/link
+	for user in joe '%u'; do
+		run 77 mbximport -u joe --on-exist replace -i a.mbx "maildir:$PWD/D/link/$user"
+		run 77 mbximport --owner root -i a.mbx "maildir:$PWD/D/link/x$user/y"
+		says "another user's symbolic link"
+	done
+	check "nothing more behind the link" [ "$(ls -A D/real)" = joe ]
+	rm -rf D/real/joe && chown nobody D/real && chmod 755 . D
+	run 0 mbximport -u joe -i a.mbx "maildir:$PWD/D/link/%u"
+	check "but the owner's own link" [ "$(stat -c %U D/real/joe)" = nobody ]
+fi

@@ -361,6 +361,44 @@ START_TEST(no_link_is_followed)
 }
 END_TEST
 
+/* On the way to a place, root follows no link that another has planted. */
+START_TEST(foreign_links)
+{
+	char *real = fs_path("%s/real", top), *link = fs_path("%s/link", top);
+	char *via = fs_path("%s/link/a/b", top), *made = fs_path("%s/real/a/b", top);
+	char *loop = fs_path("%s/loop", top), *hanging = fs_path("%s/hanging", top);
+	char *below = fs_path("%s/hanging/x", top);
+	bool root = geteuid() == 0;
+	int fd;
+
+	fs_mkdir(real);
+	ck_assert_int_eq(symlink("loop", loop), 0);
+	ck_assert_int_eq(symlink("nowhere", hanging), 0);
+	ck_assert_int_eq(symlink(_i == 0 ? "real" : real, link), 0);
+	fd = beneath_open_path(via, 0, true, NULL, NULL, &err);
+	ck_assert_msg(fd >= 0 && fs_exists(made), "%s", err.text);
+	close(fd);
+	ck_assert_int_eq(rmdir(made), 0);
+	if (root) {
+		ck_assert_int_eq(lchown(link, 1234, 1234), 0);
+		ck_assert_int_eq(beneath_open_path(via, 0, true, NULL, NULL, &err), -1);
+		ck_assert_int_eq(err.code, MBX_NOPERM);
+		ck_assert(!fs_exists(made));
+	}
+	ck_assert_int_eq(beneath_open_path(loop, 0, true, NULL, NULL, &err), -1);
+	ck_assert_int_eq(err.code, MBX_CANTCREAT);
+	ck_assert_int_eq(beneath_open_path(below, 0, true, NULL, NULL, &err), -1);
+	ck_assert_int_eq(err.code, MBX_CANTCREAT);
+	free(real);
+	free(link);
+	free(via);
+	free(made);
+	free(loop);
+	free(hanging);
+	free(below);
+}
+END_TEST
+
 START_TEST(journal_texts)
 {
 	struct journal j, back;
@@ -427,6 +465,7 @@ Suite *stage_suite(void)
 	tcase_add_test(tc, refused);
 	tcase_add_test(tc, dry_run);
 	tcase_add_loop_test(tc, no_link_is_followed, 0, 2);
+	tcase_add_loop_test(tc, foreign_links, 0, 2);
 	tcase_add_test(tc, journal_texts);
 	tcase_add_loop_test(tc, journal_hostile, 0, 10);
 	suite_add_tcase(suite, tc);
