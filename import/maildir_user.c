@@ -689,6 +689,37 @@ static bool has_child(const struct maildir_user *u, const char *path)
 	return false;
 }
 
+/* Drops everything but the stage. May be called again. */
+static void release_work(struct maildir_user *u)
+{
+	/* Before its directories: it may be writing into them. */
+	msgout_free(u->out);
+	u->out = NULL;
+	if (u->own != NULL)
+		u->flavour->release(u);
+	u->own = NULL;
+	close_box(u);
+	for (size_t i = 0; i < u->share_slots; i++)
+		free(u->shares[i].file);
+	free(u->shares);
+	u->shares = NULL;
+	u->share_slots = u->share_count = 0;
+	free(u->boxes);
+	u->boxes = NULL;
+	u->box_count = u->box_room = 0;
+	free(u->by_path);
+	free(u->by_name);
+	u->by_path = u->by_name = NULL;
+	free(u->items);
+	u->items = NULL;
+	free(u->files);
+	u->files = NULL;
+	basenames_release(&u->box.names);
+	buf_release(&u->box.name);
+	buf_release(&u->box.file);
+	arena_release(&u->keep);
+}
+
 static int user_prepare(struct user_sink *sink, struct mbx_err *err)
 {
 	struct maildir_user *u = (struct maildir_user *)sink;
@@ -704,9 +735,11 @@ static int user_prepare(struct user_sink *sink, struct mbx_err *err)
 	/* The mail root is there even if nothing was to be put into it. */
 	if (!u->dry && stage_tree(u->stage, 0, err) < 0)
 		return -1;
-	if (exist_plan(u, err) < 0)
+	if (exist_plan(u, err) < 0 || stage_prepare(u->stage, err) < 0)
 		return -1;
-	return stage_prepare(u->stage, err);
+	release_work(u);
+	sink->files = stage_files(u->stage);
+	return 0;
 }
 
 static int user_sync(struct user_sink *sink, struct stage_synced *synced, struct mbx_err *err)
@@ -761,23 +794,7 @@ int maildir_user_open(struct maildir_user *u, const struct store_loc *loc,
 
 void maildir_user_free(struct maildir_user *u)
 {
-	/* Before its directories: it may be writing into them. */
-	msgout_free(u->out);
-	if (u->flavour->release != NULL)
-		u->flavour->release(u);
-	close_box(u);
-	for (size_t i = 0; i < u->share_slots; i++)
-		free(u->shares[i].file);
-	free(u->shares);
-	free(u->boxes);
-	free(u->by_path);
-	free(u->by_name);
-	free(u->items);
-	free(u->files);
-	basenames_release(&u->box.names);
-	buf_release(&u->box.name);
-	buf_release(&u->box.file);
+	release_work(u);
 	stage_close(u->stage);
-	arena_release(&u->keep);
 	free(u);
 }

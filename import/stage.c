@@ -639,6 +639,12 @@ int stage_prepare(struct stage *st, struct mbx_err *err)
 	int rc;
 
 	order_steps(&st->journal);
+	/* Many users may wait for their publication: none holds more than that needs. */
+	for (size_t i = 0; i < st->root_count; i++) {
+		close_quietly(st->roots[i].tree_fd);
+		close_quietly(st->roots[i].existing_fd);
+		st->roots[i].tree_fd = st->roots[i].existing_fd = -1;
+	}
 	/* One rename is one step for the file system too. */
 	if (st->opts.dry_run || st->journal.step_count <= 1)
 		return 0;
@@ -648,6 +654,11 @@ int stage_prepare(struct stage *st, struct mbx_err *err)
 	                   st->sync_files, err);
 	buf_release(&text);
 	return rc;
+}
+
+size_t stage_files(const struct stage *st)
+{
+	return 2 * st->root_count;
 }
 
 int stage_sync(struct stage *st, struct stage_synced *synced, struct mbx_err *err)

@@ -82,8 +82,10 @@ void stage_plan_put(struct stage *st, size_t root, const char *rel);
 /* keep: under .mbx-old.<id>, and its path is printed; only for the root itself. */
 void stage_plan_aside(struct stage *st, size_t root, const char *rel, bool keep);
 
-/* After the last file was written: writes the journal. */
+/* After the last file was written: writes the journal, and closes trees and what exists. */
 int stage_prepare(struct stage *st, struct mbx_err *err);
+/* Descriptors that are open from then on. */
+size_t stage_files(const struct stage *st);
 
 /* File systems that were made durable together. */
 struct stage_synced {

@@ -46,7 +46,8 @@ struct user_sink;
 struct user_sink_ops {
 	/* As sink_ops.put, from REC_USER to REC_USER_END. */
 	int (*put)(struct user_sink *dst, const struct record *rec, struct mbx_err *err);
-	/* Everything is written to staging and complete; nothing visible. After it no put(). */
+	/* Everything is written to staging and complete; nothing visible. After it no put(), and
+	 * only what publishing needs is held: no threads, few descriptors. */
 	int (*prepare)(struct user_sink *dst, struct mbx_err *err);
 	/* Makes it durable; one call may serve several users, see stage_sync(). */
 	int (*sync)(struct user_sink *dst, struct stage_synced *synced, struct mbx_err *err);
@@ -58,6 +59,7 @@ struct user_sink_ops {
 struct user_sink {
 	const struct user_sink_ops *ops;
 	uint64_t messages, bytes, discarded; /* written; bytes as stored; bodies that ended void */
+	size_t files;                        /* open descriptors, from prepare() on */
 };
 
 struct store_writer {

@@ -13,6 +13,7 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 const struct store_writer *const store_writers[] = {
@@ -22,10 +23,11 @@ const struct store_writer *const store_writers[] = {
 };
 
 /* What one syncfs() may serve (writers.h, invariant 1). */
-#define BATCH_USERS   64
-#define BATCH_BYTES   (1024ull * 1024 * 1024)
-#define BATCH_SECONDS 10
-#define UID_FIRST     1000 /* below it are the accounts of the system */
+#define BATCH_USERS 64
+#define BATCH_BYTES (1024ull * 1024 * 1024)
+#define UID_FIRST   1000 /* below it are the accounts of the system */
+
+unsigned writers_batch_seconds = 10;
 
 const struct store_writer *store_writer_find(const char *name)
 {
@@ -54,6 +56,7 @@ struct writers {
 	struct waiting *waiting;
 	size_t waiting_count, waiting_room;
 	uint64_t waiting_bytes;
+	size_t waiting_files, files_max; /* open descriptors */
 	time_t waiting_since;
 	/* The user in hand. */
 	struct user_sink *current;
@@ -137,6 +140,7 @@ static void publish_waiting(struct writers *w)
 	}
 	w->waiting_count = 0;
 	w->waiting_bytes = 0;
+	w->waiting_files = 0;
 }
 
 static time_t now(void)
@@ -156,10 +160,16 @@ static void add_waiting(struct writers *w)
 	if (w->waiting_count == 0)
 		w->waiting_since = now();
 	w->waiting_bytes += w->current->bytes;
+	w->waiting_files += w->current->files;
 	w->waiting[w->waiting_count++] =
 	    (struct waiting){ .user = w->user_count - 1, .sink = w->current, .loc = w->loc };
 	w->current = NULL;
 	w->loc = NULL;
+}
+
+static bool waited_long(const struct writers *w)
+{
+	return now() - w->waiting_since >= (time_t)writers_batch_seconds;
 }
 
 /* The stream has come past the users who wait: what was read of them is verified. */
@@ -167,12 +177,10 @@ static void verified(struct writers *w, bool end)
 {
 	for (size_t i = 0; i < w->waiting_count; i++)
 		w->waiting[i].verified = true;
-	/* Users that wait hold descriptors: --publish end must not run out of them, so everything
-	 * of theirs that can be done before is, and only the renames are put off (open_limit()). */
 	if (w->waiting_count == 0 || (w->opts.publish_end && !end))
 		return;
 	if (end || w->waiting_count >= BATCH_USERS || w->waiting_bytes >= BATCH_BYTES ||
-	    now() - w->waiting_since >= BATCH_SECONDS)
+	    w->waiting_files >= w->files_max || waited_long(w))
 		publish_waiting(w);
 }
 
@@ -328,6 +336,9 @@ static int put_inner(struct writers *w, const struct record *rec, struct mbx_err
 	struct record mapped = *rec;
 	int rc = 0;
 
+	/* A large user must not keep those before him waiting. */
+	if (w->waiting_count > 0 && !w->opts.publish_end && waited_long(w))
+		publish_waiting(w);
 	losses_record(w->losses, rec);
 	w->boxes += rec->kind == REC_BOX;
 	if (rec->kind == REC_BOX_END)
@@ -422,6 +433,22 @@ static void writers_close(struct sink *sink)
 	free(w);
 }
 
+/* Users that wait hold descriptors, with --publish end those of all users: as many as can be had.
+ * Returns how many may be spent on waiting. */
+static size_t raise_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return 0;
+	if (limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+		(void)getrlimit(RLIMIT_NOFILE, &limit);
+	}
+	return (size_t)(limit.rlim_cur / 2);
+}
+
 int writers_open(const struct writers_opts *opts, struct sink **sink_r, struct mbx_err *err)
 {
 	static const struct sink_ops ops = { .put = writers_put,
@@ -441,6 +468,7 @@ int writers_open(const struct writers_opts *opts, struct sink **sink_r, struct m
 	w->opts = *opts;
 	w->driver = driver;
 	w->losses = losses_new();
+	w->files_max = raise_files();
 	*sink_r = &w->sink;
 	return 0;
 }

@@ -16,7 +16,8 @@ struct report;
  *
  * 1. A user is published after the next REC_USER has come (the archive reader gives that only
  *    after the segment that holds it was verified) or in finish(). Publishing may be put off to
- *    serve several users by one syncfs: at most 1 GiB, 10 s or 64 users.
+ *    serve several users by one syncfs: at most 1 GiB, 10 s or 64 users, less if descriptors are
+ *    short.
  * 2. With publish_end nothing is visible before finish().
  * 3. put() returns -1 with ERR_USER when the user in hand fails; that user is rolled back and the
  *    records up to the next REC_USER are ignored. A user whose publication fails later is
@@ -55,6 +56,9 @@ struct writers_user {
 	enum mbx_exit code; /* of a failed user, else 0 */
 	size_t losses;      /* lines of its loss report */
 };
+
+/* Set by tests: how long a user who is complete may wait. */
+extern unsigned writers_batch_seconds;
 
 /* 64 for unknown drivers, keys or variables. Nothing is written yet. */
 int writers_open(const struct writers_opts *opts, struct sink **sink_r, struct mbx_err *err);

@@ -89,3 +89,11 @@ run 64 mbximport -i all.mbx maildir:single
 check "nothing made" absent single
 run 0 mbximport -u sue@a.org -i all.mbx maildir:single
 check "sue" [ "$(bodies v/a.org/sue)" = "$(bodies single)" ]
+
+# More users than descriptors: the soft limit is raised; where it cannot be, users are published sooner.
+mkdir -p many
+for ((i = 100; i < 160; i++)); do folder many/u$i $i 1 a; done
+mbxexport -q -A -o many.mbx "maildir:$PWD/many/%u"
+(ulimit -Sn 64 && run 0 mbximport --publish end -i many.mbx "maildir:$PWD/end/%u" && exit "$failures") || failures=1
+(ulimit -n 64 && run 0 mbximport -i many.mbx "maildir:$PWD/user/%u" && exit "$failures") || failures=1
+check "all are there" [ "$(ls end | wc -l) $(ls user | wc -l)" = "60 60" ]

@@ -305,6 +305,50 @@ START_TEST(few_syncs)
 }
 END_TEST
 
+static int hurry(const char *call)
+{
+	if (strcmp(call, "mkdirat") == 0 && ++calls == 6)
+		writers_batch_seconds = 0;
+	return 0;
+}
+
+/* Who is complete does not wait for the end of the next user: time passes with bob's first files.
+ */
+START_TEST(in_time)
+{
+	opts.publish_end = _i;
+	open_store("%u");
+	user("ann");
+	user("bob");
+	calls = 0;
+	sys_fault = hurry;
+	ck_assert_int_eq(script_play(&s, dst, 8, NULL, &err), -1);
+	sys_fault = NULL;
+	writers_batch_seconds = 10;
+	ck_assert_uint_eq(calls, 10);
+	ck_assert_int_eq(writers_user(dst, 0)->outcome, _i ? WRITERS_PENDING : WRITERS_PUBLISHED);
+}
+END_TEST
+
+/* Users who wait for the end hold no threads and few descriptors. */
+START_TEST(waiting_is_cheap)
+{
+	unsigned files = fs_open_files();
+
+	opts.publish_end = true;
+	opts.jobs = 3;
+	open_store("%u");
+	user("ann");
+	user("bob");
+	user("cid");
+	user("dan");
+	ck_assert_int_eq(script_play(&s, dst, 16, NULL, &err), -1);
+	/* "." and "..", this one, and those of dan, who is in hand. */
+	ck_assert_uint_eq(fs_count("/proc/self/task", ""), 3 + opts.jobs);
+	ck_assert_uint_le(fs_open_files(), files + 3 * 2 + 3);
+}
+END_TEST
+
 START_TEST(dry_run)
 {
 	struct buf before, after;
@@ -531,6 +575,8 @@ Suite *writers_suite(void)
 	tcase_add_loop_test(tc, one_fails, 0, 4);
 	tcase_add_loop_test(tc, publishing_fails, 0, 2);
 	tcase_add_test(tc, few_syncs);
+	tcase_add_loop_test(tc, in_time, 0, 2);
+	tcase_add_test(tc, waiting_is_cheap);
 	tcase_add_test(tc, dry_run);
 	tcase_add_test(tc, maps);
 	tcase_add_test(tc, collisions);
