@@ -188,10 +188,24 @@ static int open_archive(struct run *run, int fd, struct source **src_r, struct m
 	return archive_source_open(&opts, src_r, err);
 }
 
+/* The archive's totals, for the verdict; users who failed here are no less failed. */
+static struct rec_end verdict_totals(const struct archive_summary *sum, const struct sink *dst)
+{
+	struct rec_end totals = sum->totals;
+	uint64_t failed = 0;
+
+	for (size_t i = 0; i < writers_user_count(dst); i++)
+		failed += writers_user(dst, i)->outcome == WRITERS_FAILED;
+	if (totals.failed_users < failed)
+		totals.failed_users = failed;
+	return totals;
+}
+
 /* The stream was read to its verified end and what could be published is. */
 static int complete(struct run *run, const struct sink *dst, const struct source *src)
 {
 	const struct archive_summary *sum = archive_source_summary(src);
+	const struct rec_end totals = verdict_totals(sum, dst);
 	const char *unmatched = selection_unmatched(run->o->select);
 	int code = (int)writers_exit_code(dst);
 
@@ -203,7 +217,7 @@ static int complete(struct run *run, const struct sink *dst, const struct source
 	writers_table(dst);
 	if (run->o->dry_run)
 		report_line(run->report, "dry run: nothing was written");
-	report_verdict(run->report, &sum->totals, sum->id, sum->content, sum->state);
+	report_verdict(run->report, &totals, sum->id, sum->content, sum->state);
 	return code;
 }
 

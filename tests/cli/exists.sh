@@ -9,6 +9,7 @@ cp -r D before
 run 73 mbximport -i a.mbx maildir:D/joe
 for name in cur .Sent/cur .Trash/cur .Work.Deep/cur notes.txt; do says "$name"; done
 check "left alone" diff -r before D
+says "0 unreadable, 1 user failed"
 rm -rf D/joe/.Sent/cur/* D/joe/.Trash D/joe/.Work.Deep D/joe/cur/*
 for i in 1 2 3 4 5 6 7 8; do echo x >"D/joe/file$i"; done
 run 73 mbximport -i a.mbx maildir:D/joe
