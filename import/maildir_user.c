@@ -501,9 +501,11 @@ static int link_body(struct maildir_user *u, const struct share *s, const struct
 	close_quietly(dirfd);
 	if (rc == 0)
 		return 0;
-	if (errno == EMLINK || errno == EPERM) {
+	/* Too many links, a file system without any, or INBOX on another one. */
+	if (errno == EMLINK || errno == EPERM || errno == EXDEV || errno == EOPNOTSUPP ||
+	    errno == ENOSYS) {
 		losses_add(u->opts.losses, "sharing", maildir_box_in_hand(u)->path,
-		           "copied and not linked: no more links are possible");
+		           "copied and not linked: no link is possible");
 		return copy_file(u, tree, s->file, name, msg->internaldate, err);
 	}
 	return mbx_fail(err, ERR_USER, errno, "link %s", name);

@@ -22,6 +22,7 @@ static struct script s;
 static struct writers_opts opts;
 static const char *store; /* "maildir:%s/mail:LAYOUT=fs", %s is top */
 static enum mbx_exit code;
+static size_t loss_lines;
 
 static void set_up(void)
 {
@@ -71,6 +72,7 @@ static int run(void)
 	ck_assert_msg(writers_open(&opts, &dst, &err) == 0, "%s", err.text);
 	rc = script_play(&s, dst, 0, NULL, &err);
 	code = writers_exit_code(dst);
+	loss_lines = writers_user(dst, 0)->losses;
 	sink_close(dst);
 	store_spec_free(spec);
 	free(text);
@@ -468,6 +470,29 @@ END_TEST
 static unsigned fault_at, fault_calls;
 static int fault_errno;
 
+static int links_fail(const char *call)
+{
+	return strcmp(call, "linkat") == 0 ? fault_errno : 0;
+}
+
+/* Where no link can be, there are two files, and it is said. */
+START_TEST(no_links)
+{
+	static const int codes[] = { EMLINK, EPERM, EXDEV, EOPNOTSUPP };
+	struct stat st;
+
+	sample();
+	fault_errno = codes[_i];
+	sys_fault = links_fail;
+	must_run();
+	file_stat(".Sent/cur/old name:2,", &st);
+	ck_assert_uint_eq(st.st_nlink, 1);
+	ck_assert_int_eq(st.st_mtime, 1000000002);
+	ck_assert_str_eq(file_text(".Sent/cur/old name:2,"), "c\n");
+	ck_assert_uint_eq(loss_lines, 1);
+}
+END_TEST
+
 static int nth_fails(const char *call)
 {
 	(void)call;
@@ -718,6 +743,7 @@ Suite *write_maildir_suite(void)
 	tcase_add_loop_test(tc, base_names, 0, ARRAY_SIZE(names));
 	tcase_add_loop_test(tc, what_exists, 0, 2 * ARRAY_SIZE(existing));
 	tcase_add_loop_test(tc, merged, 0, 3);
+	tcase_add_loop_test(tc, no_links, 0, 4);
 	tcase_add_loop_test(tc, every_failure, 0, 2);
 	tcase_add_loop_test(tc, every_crash, 0, 2);
 	tcase_add_test(tc, many_messages);
