@@ -398,10 +398,26 @@ static int merge_folder(struct maildir_user *u, struct puts *p, size_t root, con
 	return 0;
 }
 
+/* The index of a folder, in its place below INDEX=, where folders below it have theirs too. */
+static void drop_index(struct maildir_user *u, const char *name)
+{
+	const struct place *index = &u->index;
+	char *dir = xasprintf("%s%s%s", index->rel, index->rel[0] == '\0' ? "" : "/", name);
+
+	for (size_t i = 0; i < ARRAY_SIZE(stale); i++) {
+		if (strncmp(stale[i], "dovecot.index", strlen("dovecot.index")) == 0)
+			aside_if_there(u, index->root, dir, stale[i]);
+	}
+	free(dir);
+}
+
 static int merge_box(struct maildir_user *u, struct puts *p, const struct out_box *box,
                      struct mbx_err *err)
 {
 	bool own_inbox = box->name[0] == '\0' && u->inbox.used;
+
+	if (u->index.used && !box->noselect)
+		drop_index(u, box->name[0] == '\0' ? u->control_root : box->name);
 
 	if (merge_folder(u, p, own_inbox ? u->inbox.root : 0, own_inbox ? u->inbox.rel : box->name,
 	                 err) < 0)
@@ -431,6 +447,23 @@ static void merge_account(struct maildir_user *u, struct puts *p)
 	}
 }
 
+/* Sums and lists over all folders do not fit any more, now that there are more. */
+static void drop_sums(struct maildir_user *u)
+{
+	static const char *const sums[] = { "maildirsize", "dovecot-acl-list" };
+	const struct out_box *inbox = maildir_box(u, "INBOX");
+	bool in_root =
+	    inbox != NULL && !u->inbox.used && inbox->name != NULL && inbox->name[0] == '\0';
+
+	for (size_t i = 0; i < ARRAY_SIZE(sums); i++) {
+		/* INBOX in the mail root has dropped its own. */
+		if (!in_root)
+			aside_if_there(u, 0, "", sums[i]);
+		if (u->control.used)
+			aside_if_there(u, u->control.root, u->control.rel, sums[i]);
+	}
+}
+
 static int plan_merge(struct maildir_user *u, struct mbx_err *err)
 {
 	struct puts p = { 0 };
@@ -440,8 +473,12 @@ static int plan_merge(struct maildir_user *u, struct mbx_err *err)
 		if (u->boxes[i].name != NULL)
 			rc = merge_box(u, &p, &u->boxes[i], err);
 	}
-	if (rc == 0)
+	if (rc == 0) {
 		merge_account(u, &p);
+		drop_sums(u);
+		/* The mail root is there even if nothing was to be put into it. */
+		(void)put_if_absent(u, &p, 0, "");
+	}
 	for (size_t i = 0; i < p.count; i++)
 		free(p.rels[i]);
 	free(p.rels);
@@ -460,7 +497,7 @@ int exist_plan(struct maildir_user *u, struct mbx_err *err)
 {
 	if (u->dry)
 		return 0;
-	if (u->opts.on_exist == EXIST_MERGE && stage_existing(u->stage, 0) >= 0)
+	if (u->opts.on_exist == EXIST_MERGE)
 		return plan_merge(u, err);
 	if (u->inbox.used && u->inbox.root != 0)
 		plan_whole(u, u->inbox.root);

@@ -75,6 +75,7 @@ struct maildir_user {
 	struct folder_naming naming;
 	const char *box_dirname;     /* DIRNAME=: the level that holds cur, new, tmp; NULL: none */
 	struct place inbox, control; /* INBOX=, CONTROL= */
+	struct place index;          /* INDEX=: nothing is written there */
 	struct arena keep;
 	struct out_box *boxes;
 	size_t box_count, box_room;

@@ -39,7 +39,6 @@ struct dovecot {
 	struct buf header, dict;
 	char *keywords[DOVECOT_KEYWORDS];
 	unsigned keyword_count;
-	struct place index;
 };
 
 static struct dovecot *of(const struct maildir_user *u)
@@ -652,15 +651,14 @@ static int account(struct maildir_user *u, struct mbx_err *err)
 	static char root_rel[1];
 	const struct place root = { .used = true, .rel = root_rel };
 	const struct place *control = u->control.used ? &u->control : &root;
-	struct dovecot *d = of(u);
-
 	if (put_subscriptions(u, control, err) < 0 || put_uidvalidity(u, control, err) < 0 ||
 	    put_attributes(u, err) < 0 || put_sieve(u, err) < 0)
 		return -1;
-	/* An index of what was there does not fit; the server makes a new one. */
-	if (!u->dry && d->index.used && d->index.root != 0 && u->opts.on_exist != EXIST_MERGE &&
-	    stage_existing(u->stage, d->index.root) >= 0)
-		stage_plan_aside(u->stage, d->index.root, "", u->opts.on_exist == EXIST_REPLACE);
+	/* An index of what was there does not fit; the server makes a new one. Inside another place
+	 * it goes with that, and with merge exist_plan() takes it apart. */
+	if (!u->dry && u->index.used && u->index.root != 0 && u->index.rel[0] == '\0' &&
+	    u->opts.on_exist != EXIST_MERGE && stage_existing(u->stage, u->index.root) >= 0)
+		stage_plan_aside(u->stage, u->index.root, "", u->opts.on_exist == EXIST_REPLACE);
 	return 0;
 }
 
@@ -710,27 +708,43 @@ static int read_keys(struct maildir_user *u, const struct store_loc *loc, struct
 	return 0;
 }
 
+/* A place inside another one. True if path is below it. */
+static bool place_within(struct maildir_user *u, const struct place *outer, const char *outer_path,
+                         const char *path, struct place *place_r)
+{
+	const char *rel = outer->used ? stage_below(outer_path, path) : NULL;
+	char *joined;
+
+	if (rel == NULL)
+		return false;
+	joined = xasprintf("%s%s%s", outer->rel, outer->rel[0] == '\0' ? "" : "/", rel);
+	*place_r = (struct place){ .used = rel[0] != '\0',
+		                   .root = outer->root,
+		                   .rel = arena_strdup(&u->keep, joined) };
+	free(joined);
+	return true;
+}
+
 /* Places of the keys that move files. */
 static int open_places(struct maildir_user *u, const struct store_loc *loc, struct mbx_err *err)
 {
 	const char *inbox = store_loc_key(loc, "INBOX");
 	const char *control = store_loc_key(loc, "CONTROL");
 	const char *index = store_loc_key(loc, "INDEX");
-	struct dovecot *d = of(u);
 
-	/* Naming the mail root itself moves nothing; an index inside another place goes with it. */
+	/* Naming the mail root itself moves nothing. */
 	if ((inbox != NULL && strcmp(inbox, loc->root) != 0 &&
 	     place_open(u, inbox, STAGE_DIR, &u->inbox, err) < 0) ||
 	    (control != NULL && strcmp(control, loc->root) != 0 &&
 	     place_open(u, control, STAGE_DIR, &u->control, err) < 0))
 		return -1;
 	if (index == NULL || strcmp(index, "MEMORY") == 0 || strcmp(index, loc->root) == 0 ||
-	    (control != NULL && stage_below(control, index) != NULL) ||
-	    (inbox != NULL && stage_below(inbox, index) != NULL))
+	    place_within(u, &u->control, control, index, &u->index) ||
+	    place_within(u, &u->inbox, inbox, index, &u->index))
 		return 0;
-	if (place_open(u, index, STAGE_DIR, &d->index, err) < 0)
+	if (place_open(u, index, STAGE_DIR, &u->index, err) < 0)
 		return -1;
-	return d->index.root == 0 ? 0 : exist_judge_root(u, d->index.root, err);
+	return u->index.root == 0 ? 0 : exist_judge_root(u, u->index.root, err);
 }
 
 static int writer_open(const struct store_loc *loc, const struct writer_opts *opts,

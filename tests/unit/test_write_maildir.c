@@ -467,6 +467,66 @@ START_TEST(merged)
 }
 END_TEST
 
+/* What the server knows of an empty folder, or of all of them, does not fit any more. */
+static const struct {
+	const char *store, *file; /* below top */
+} outdated[] = {
+	{ "maildir:%s/Maildir:INDEX=%s/i", "i/.Sent/dovecot.index" },
+	{ "maildir:%s/Maildir:INDEX=%s/i:LAYOUT=fs", "i/Sent/dovecot.index.log" },
+	{ "maildir:%s/Maildir:INDEX=%s/Maildir/i", "Maildir/i/.Sent/dovecot.index.cache" },
+	{ "maildir:%s/Maildir:CONTROL=%s/c:INDEX=%s/c/i", "c/i/.Sent/dovecot.index" },
+	{ "maildir:%s/Maildir", "Maildir/maildirsize" },
+	{ "maildir:%s/Maildir", "Maildir/dovecot-acl-list" },
+	{ "maildir:%s/Maildir:CONTROL=%s/c", "c/maildirsize" },
+};
+
+START_TEST(merge_drops)
+{
+	char *file = fs_path("%s/%s", top, outdated[_i].file);
+	char *box = fs_path("%s/Maildir/cur", top);
+	char *other = fs_path("%s/i/.Other/dovecot.index", top);
+
+	fs_mkdir(box);
+	fs_write(file, "old");
+	fs_write(other, "old");
+	store = outdated[_i].store;
+	opts.on_exist = EXIST_MERGE;
+	script_user(&s, "joe");
+	if (_i & 1)
+		script_box(&s, "INBOX");
+	script_box(&s, "Sent");
+	(void)script_msg(&s, 1, "b\n");
+	must_run();
+	ck_assert(!fs_exists(file));
+	ck_assert(fs_exists(other));
+	free(file);
+	free(box);
+	free(other);
+}
+END_TEST
+
+/* With merge nothing else goes, also where only a place beside the mail root exists. */
+START_TEST(merge_keeps)
+{
+	static const char *const stores[] = { "maildir:%s/Maildir:CONTROL=%s/p",
+		                              "maildir:%s/Maildir:INBOX=%s/p",
+		                              "maildir:%s/Maildir:INDEX=%s/p" };
+	char *file = fs_path("%s/p/notes.txt", top), *root = fs_path("%s/Maildir", top);
+
+	fs_write(file, "precious");
+	store = stores[_i];
+	opts.on_exist = EXIST_MERGE;
+	script_user(&s, "joe");
+	if (_i > 0)
+		script_box(&s, "INBOX");
+	must_run();
+	ck_assert(fs_exists(file));
+	ck_assert(fs_exists(root));
+	free(file);
+	free(root);
+}
+END_TEST
+
 static unsigned fault_at, fault_calls;
 static int fault_errno;
 
@@ -743,6 +803,8 @@ Suite *write_maildir_suite(void)
 	tcase_add_loop_test(tc, base_names, 0, ARRAY_SIZE(names));
 	tcase_add_loop_test(tc, what_exists, 0, 2 * ARRAY_SIZE(existing));
 	tcase_add_loop_test(tc, merged, 0, 3);
+	tcase_add_loop_test(tc, merge_drops, 0, ARRAY_SIZE(outdated));
+	tcase_add_loop_test(tc, merge_keeps, 0, 3);
 	tcase_add_loop_test(tc, no_links, 0, 4);
 	tcase_add_loop_test(tc, every_failure, 0, 2);
 	tcase_add_loop_test(tc, every_crash, 0, 2);
