@@ -347,3 +347,16 @@ int beneath_remove(int dirfd, const char *name, struct mbx_err *err)
 		return mbx_fail(err, ERR_USER, errno, "stat");
 	return remove_at(dirfd, name, st.st_dev, 0, err);
 }
+
+int beneath_empty(int dirfd, struct mbx_err *err)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		mbx_fail(err, ERR_USER, errno, "open directory");
+		close_quietly(fd);
+		return -1;
+	}
+	return remove_content(fd, ".", st.st_dev, 0, err);
+}

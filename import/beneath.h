@@ -25,6 +25,8 @@ int beneath_parent(int dirfd, const char *rel, const char **base_r);
 /* Removes name in dirfd and everything below it; never crosses a mount point. Absent is fine. */
 int beneath_remove(int dirfd, const char *name, struct mbx_err *err);
 
+/* Removes everything in the directory dirfd. */
+int beneath_empty(int dirfd, struct mbx_err *err);
 /* Opens a directory by a path from the command line. As root, a symlink on the way is followed only
  * if root or `trusted` owns it: others may have planted it (77, err->sys is 0). Errors of what
  * cannot be are 73. make: missing directories are made, except those that a symlink names, and each

@@ -204,6 +204,41 @@ int exist_recheck(void *ctx, int dirfd, const char *name, struct mbx_err *err)
 	return 0;
 }
 
+static bool is_later(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
+}
+
+static bool arrived_in(int at, const char *name, const struct timespec *since, unsigned depth)
+{
+	bool messages = strcmp(name, "cur") == 0 || strcmp(name, "new") == 0;
+	DIR *dir = depth > SCAN_DEPTH ? NULL : open_dir(at, name);
+	const struct dirent *entry;
+	bool found = false;
+
+	if (dir == NULL)
+		return false;
+	while (!found && (entry = readdir(dir)) != NULL) {
+		struct stat st;
+
+		if (is_dots(entry->d_name) ||
+		    fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		if (S_ISDIR(st.st_mode))
+			found = arrived_in(dirfd(dir), entry->d_name, since, depth + 1);
+		else
+			found = messages && is_later(&st.st_ctim, since);
+	}
+	(void)closedir(dir);
+	return found;
+}
+
+bool exist_arrived(void *ctx, int dirfd, const char *name, const struct timespec *since)
+{
+	(void)ctx;
+	return arrived_in(dirfd, name, since, 0);
+}
+
 int exist_judge_root(const struct maildir_user *u, size_t root, struct mbx_err *err)
 {
 	int fd = stage_existing(u->stage, root);

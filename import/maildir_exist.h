@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 struct maildir_user;
 
@@ -27,6 +28,9 @@ int exist_scan_folder(int dirfd, const char *dirname, struct exist *e, struct mb
 
 /* As stage_opts.recheck: ctx is the list of known names. */
 int exist_recheck(void *ctx, int dirfd, const char *name, struct mbx_err *err);
+
+/* As stage_opts.arrived: a message file that was delivered, or renamed by a client, since then. */
+bool exist_arrived(void *ctx, int dirfd, const char *name, const struct timespec *since);
 
 /* Judges what a root holds that would be replaced as a whole: 73 if on_exist does not allow it. */
 int exist_judge_root(const struct maildir_user *u, size_t root, struct mbx_err *err);

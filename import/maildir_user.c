@@ -776,6 +776,7 @@ int maildir_user_open(struct maildir_user *u, const struct store_loc *loc,
 		.report = opts->report,
 		.user = opts->user,
 		.recheck = exist_recheck,
+		.arrived = exist_arrived,
 		.ctx = (void *)(uintptr_t)u->flavour->known,
 	};
 

@@ -273,6 +273,30 @@ static int remove_others(const struct journal *j, int own_fd, struct mbx_err *er
 	return rc;
 }
 
+/* Publication was undone: mail may have been delivered into what was visible for a while. */
+static void keep_arrived(const struct stage *st, const struct journal *j, int stage_fd)
+{
+	struct stat sb;
+
+	if (st->opts.arrived == NULL || fstatat(stage_fd, "journal", &sb, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	for (size_t i = 0; i < j->root_count; i++) {
+		const struct journal_root *r = &j->roots[i];
+		char *from = stage_name_of(r->base);
+		char *to = xasprintf(".mbx-old.%s.undone.%zu", st->id, i);
+		int fd = beneath_open(r->dirfd, from, O_RDONLY | O_DIRECTORY, 0);
+
+		if (fd >= 0 && st->opts.arrived(st->opts.ctx, fd, "tree", &sb.st_ctim) &&
+		    sys_renameat(fd, "tree", r->dirfd, to) == 0)
+			say(st, "kept",
+			    "mail came into what has been undone now: it is kept as %s/%s",
+			    r->parent, to);
+		close_quietly(fd);
+		free(from);
+		free(to);
+	}
+}
+
 /* Brings an earlier run's journal to its end, or undoes it. */
 static int recover_journal(const struct stage *st, int stage_fd, struct journal *j,
                            struct mbx_err *err)
@@ -290,11 +314,15 @@ static int recover_journal(const struct stage *st, int stage_fd, struct journal 
 	committed = journal_committed(j);
 	/* A journal that was committed stays until nothing else is left; one that was undone goes
 	 * before what it speaks of is removed. */
-	if (committed)
+	if (committed) {
 		drop_old(st, j);
-	else if (journal_undo(j, err) < 0 ||
-	         disarm(stage_fd, st->opts.fsync != FSYNC_NEVER, err) < 0)
-		goto out;
+	} else {
+		if (journal_undo(j, err) < 0)
+			goto out;
+		keep_arrived(st, j, stage_fd);
+		if (disarm(stage_fd, st->opts.fsync != FSYNC_NEVER, err) < 0)
+			goto out;
+	}
 	if (remove_others(j, stage_fd, err) < 0)
 		goto out;
 	say(st, "recovered",
@@ -310,7 +338,6 @@ out:
 /* Empties a staging directory that an earlier run left, which is locked by us now. */
 static int recover(const struct stage *st, int stage_fd, struct mbx_err *err)
 {
-	static const char *const content[] = { "journal", "tree" };
 	struct journal j;
 	int rc;
 
@@ -321,20 +348,7 @@ static int recover(const struct stage *st, int stage_fd, struct mbx_err *err)
 	journal_release(&j);
 	if (rc < 0)
 		return mbx_context(err, "an earlier import left its staging behind");
-	for (size_t i = 0; i < ARRAY_SIZE(content); i++) {
-		if (beneath_remove(stage_fd, content[i], err) < 0)
-			return -1;
-	}
-	for (unsigned n = 0;; n++) {
-		char name[32];
-		struct stat sb;
-
-		(void)snprintf(name, sizeof(name), "old.%u", n);
-		if (fstatat(stage_fd, name, &sb, AT_SYMLINK_NOFOLLOW) < 0)
-			return 0;
-		if (beneath_remove(stage_fd, name, err) < 0)
-			return -1;
-	}
+	return beneath_empty(stage_fd, err);
 }
 
 /* Opens the staging directory of r and locks it. 1, 0 if it has vanished meanwhile, -1. */
@@ -725,6 +739,8 @@ int stage_publish(struct stage *st, struct mbx_err *err)
 	if (journal_run(&st->journal, recheck_step, st, err) < 0 ||
 	    (st->opts.fsync != FSYNC_NEVER && journal_sync(&st->journal, err) < 0)) {
 		st->stuck = journal_undo(&st->journal, &undo_err) < 0;
+		if (!st->stuck)
+			keep_arrived(st, &st->journal, st->roots[0].stage_fd);
 		return st->stuck ? mbx_context(err, "%s; because of", undo_err.text) : -1;
 	}
 	st->committed = true;

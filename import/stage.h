@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
+#include <time.h>
 
 /*
  * Staging: everything a driver writes for one user is built beside its final place, and becomes
@@ -48,6 +49,10 @@ struct stage_opts {
 	 * if it holds what must not be lost (mail came after it was judged). Everything is then
 	 * undone. May be NULL. */
 	int (*recheck)(void *ctx, int dirfd, const char *name, struct mbx_err *err);
+	/* Has anything come into the staged tree `name` since then, while it was visible? Asked
+	 * after what was put has been taken back; the tree is then kept as .mbx-old.<id>. May be
+	 * NULL. */
+	bool (*arrived)(void *ctx, int dirfd, const char *name, const struct timespec *since);
 	void *ctx;
 };
 

@@ -663,6 +663,85 @@ START_TEST(every_crash)
 }
 END_TEST
 
+static int dies_after_sent(const char *call)
+{
+	char *sent = fs_path("%s/Maildir/.Sent", top);
+
+	if (strcmp(call, "renameat") == 0 && fs_exists(sent))
+		_exit(3);
+	free(sent);
+	return 0;
+}
+
+/* A merge dies when one folder is visible already, and mail comes into that before the next run
+ * undoes it: the mail stays, beside. */
+START_TEST(mail_into_the_undone)
+{
+	char *box = fs_path("%s/Maildir/cur", top);
+	char *mail = fs_path("%s/Maildir/.Sent/new/9.a.b", top);
+	char *journal = fs_path("%s/.mbx-stage.Maildir/journal", top);
+	struct stat st, is;
+	struct buf text;
+	int status;
+	pid_t pid;
+
+	buf_init(&text);
+	fs_mkdir(box);
+	opts.on_exist = EXIST_MERGE;
+	script_user(&s, "joe");
+	script_box(&s, "Sent");
+	(void)script_msg(&s, 1, "b\n");
+	script_box(&s, "Sent/2001");
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		sys_fault = dies_after_sent;
+		(void)run();
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(WEXITSTATUS(status), 3);
+	ck_assert_int_eq(stat(journal, &st), 0);
+	/* The clock of files may stand still for a while. */
+	while (_i == 1) {
+		fs_write(mail, "fresh");
+		ck_assert_int_eq(stat(mail, &is), 0);
+		if (is.st_ctim.tv_sec != st.st_ctim.tv_sec ||
+		    is.st_ctim.tv_nsec != st.st_ctim.tv_nsec)
+			break;
+	}
+	must_run();
+	fs_dump(top, 0, &text);
+	ck_assert_uint_eq(fs_count(top, ".mbx-stage"), 0);
+	ck_assert_uint_eq(fs_count(top, ".mbx-old."), _i);
+	ck_assert_int_eq(strstr(buf_str(&text), "/.Sent/new/9.a.b ") != NULL, _i);
+	free(box);
+	free(mail);
+	free(journal);
+	buf_release(&text);
+}
+END_TEST
+
+/* What a run left that died while it cleaned up is in nobody's way. */
+START_TEST(odd_leftovers)
+{
+	char *box = fs_path("%s/Maildir/cur", top);
+	char *old = fs_path("%s/.mbx-stage.Maildir/old.1/x", top);
+	char *index = fs_path("%s/Maildir/dovecot.index", top);
+
+	fs_mkdir(box);
+	fs_write(index, "x");
+	fs_write(old, "x");
+	opts.on_exist = EXIST_MERGE;
+	sample();
+	must_run();
+	ck_assert_uint_eq(fs_count(top, ".mbx"), 0);
+	free(box);
+	free(old);
+	free(index);
+}
+END_TEST
+
 /* More messages than a batch and a side file's piece hold, by any number of threads. */
 START_TEST(many_messages)
 {
@@ -808,6 +887,8 @@ Suite *write_maildir_suite(void)
 	tcase_add_loop_test(tc, no_links, 0, 4);
 	tcase_add_loop_test(tc, every_failure, 0, 2);
 	tcase_add_loop_test(tc, every_crash, 0, 2);
+	tcase_add_loop_test(tc, mail_into_the_undone, 0, 2);
+	tcase_add_test(tc, odd_leftovers);
 	tcase_add_test(tc, many_messages);
 	tcase_add_loop_test(tc, long_list, 0, 3);
 	tcase_add_loop_test(tc, dates, 0, 6);
