@@ -7,6 +7,7 @@
 #include "format/path.h"
 #include "format/report.h"
 #include "import/beneath.h"
+#include "import/linefeed.h"
 #include "import/maildir_exist.h"
 #include "import/sys.h"
 
@@ -524,11 +525,41 @@ static void name_message(struct maildir_user *u, struct out_msg *msg)
 	maildir_name_compose(&u->box.file, msg->base, msg->rec->flags, letters, MAILDIR_SEP);
 }
 
+static void odd_line_ends(struct maildir_user *u, uint64_t odd)
+{
+	if (odd > 0)
+		losses_add(u->opts.losses, "line-ends", maildir_box_in_hand(u)->path,
+		           "messages that the server shows with a CR too many or too few");
+}
+
+/* Judges a body in memory that is to be written with LF. False if it is not in memory. */
+static bool judge_line_ends(struct maildir_user *u, struct out_msg *msg, struct body *body)
+{
+	const unsigned char *data;
+	struct body_info info;
+	struct linefeed lf = { 0 };
+	struct mbx_err ignored;
+	size_t len = 0;
+
+	/* Errors come again when it is written. */
+	if (body_open(body, &info, &ignored) < 0)
+		return false;
+	data = body_memory(body, &len);
+	if (data == NULL)
+		return false;
+	(void)linefeed_put(&lf, data, len, NULL);
+	(void)linefeed_end(&lf, NULL);
+	odd_line_ends(u, lf.odd);
+	msg->size -= lf.dropped;
+	return true;
+}
+
 /* A body that is only known when it has been read: written as a file of tmp first. 1, 0 if it had
  * to be discarded, -1. */
 static int stream_message(struct maildir_user *u, struct out_msg *msg, struct body *body,
                           struct mbx_err *err)
 {
+	struct msgout_sizes sizes;
 	int tmp, rc;
 
 	if (u->dry) {
@@ -541,12 +572,14 @@ static int stream_message(struct maildir_user *u, struct out_msg *msg, struct bo
 		body_close(body);
 		return mbx_fail(err, ERR_USER, errno, "open tmp");
 	}
-	rc = msgout_stream(u->out, tmp, "body", body, msg->rec->internaldate, &msg->size,
-	                   &msg->vsize, err);
+	rc = msgout_stream(u->out, tmp, "body", body, msg->rec->internaldate, &sizes, err);
 	if (rc < 0) {
 		close_quietly(tmp);
 		return err->scope == ERR_MSG ? 0 : -1;
 	}
+	msg->size = sizes.size;
+	msg->vsize = sizes.vsize;
+	odd_line_ends(u, sizes.odd);
 	name_message(u, msg);
 	rc = sys_renameat(tmp, "body", u->box.cur, buf_str(&u->box.file));
 	if (rc < 0)
@@ -592,8 +625,8 @@ static int write_message(struct maildir_user *u, struct out_msg *msg, struct mbx
 		                     rec->uid);
 	if (rec->body->streamed || !rec->has_digest)
 		return stream_message(u, msg, rec->body, err);
-	msg->size = rec->size;
-	msg->vsize = rec->rfc822_size;
+	if (u->flavour->lf && !judge_line_ends(u, msg, rec->body))
+		return stream_message(u, msg, rec->body, err);
 	name_message(u, msg);
 	if (u->dry) {
 		body_close(rec->body);
@@ -791,7 +824,7 @@ int maildir_user_open(struct maildir_user *u, const struct store_loc *loc,
 		return -1;
 	if (!u->dry)
 		u->out = msgout_new(opts->jobs == 0 ? 1 : opts->jobs, stage_file_mode(u->stage),
-		                    stage_syncs_files(u->stage));
+		                    stage_syncs_files(u->stage), u->flavour->lf);
 	return 0;
 }
 

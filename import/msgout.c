@@ -4,12 +4,14 @@
 #include "format/base/pool.h"
 #include "format/base/xio.h"
 #include "format/record.h"
+#include "import/linefeed.h"
 #include "import/sys.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* A batch is small against a segment of the archive, whose memory its bodies hold. */
@@ -42,8 +44,8 @@ struct msgout {
 	size_t batch_count, filling; /* the batch that is being filled */
 	size_t inside;               /* batches in the pool: those before `filling` */
 	mode_t mode;
-	bool sync;
-	unsigned char *piece; /* for the calling thread */
+	bool sync, lf;
+	unsigned char *piece; /* for the calling thread; see piece_new() */
 };
 
 static void set_mtime(struct timespec times[2], int64_t mtime)
@@ -82,35 +84,88 @@ static int complete(const struct msgout *out, int fd, const char *name, int64_t 
 	return 0;
 }
 
-/* Writes a body that is not in memory. */
-static int write_pieces(int fd, struct body *body, unsigned char *piece, uint64_t *size,
-                        uint64_t *bare_lf, struct mbx_err *err)
+/* Room for a piece of a body and, behind it, for what becomes of it. */
+static unsigned char *piece_new(void)
 {
+	return xmalloc(2 * PIECE_BYTES + 1);
+}
+
+/* Writes a piece of a body, converted if that is wanted. */
+static int write_piece(const struct msgout *out, int fd, const unsigned char *piece, size_t len,
+                       unsigned char *room, struct linefeed *lf, uint64_t *size,
+                       struct mbx_err *err)
+{
+	if (out->lf) {
+		len = linefeed_put(lf, piece, len, room);
+		piece = room;
+	}
+	*size += len;
+	if (len > 0 && sys_write(fd, piece, len) < 0)
+		return mbx_fail(err, ERR_USER, errno, "write");
+	return 0;
+}
+
+/* Writes a body that is not in memory. in_r: its own size. */
+static int write_pieces(const struct msgout *out, int fd, struct body *body, unsigned char *piece,
+                        struct msgout_sizes *sizes, uint64_t *in_r, struct mbx_err *err)
+{
+	unsigned char *room = piece + PIECE_BYTES;
+	struct linefeed lf = { 0 };
 	bool was_cr = false;
+	size_t held;
 
 	for (;;) {
 		ssize_t n = body_read(body, piece, PIECE_BYTES, err);
 
-		if (n <= 0)
-			return (int)n;
-		if (sys_write(fd, piece, (size_t)n) < 0)
-			return mbx_fail(err, ERR_USER, errno, "write");
-		*size += (uint64_t)n;
-		for (ssize_t i = 0; bare_lf != NULL && i < n; i++) {
-			*bare_lf += piece[i] == '\n' && !was_cr;
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		*in_r += (uint64_t)n;
+		sizes->vsize += (uint64_t)n;
+		for (ssize_t i = 0; i < n; i++) {
+			sizes->vsize += piece[i] == '\n' && !was_cr;
 			was_cr = piece[i] == '\r';
 		}
+		if (write_piece(out, fd, piece, (size_t)n, room, &lf, &sizes->size, err) < 0)
+			return -1;
 	}
+	held = linefeed_end(&lf, room);
+	sizes->size += held;
+	sizes->odd = lf.odd;
+	if (held > 0 && sys_write(fd, room, held) < 0)
+		return mbx_fail(err, ERR_USER, errno, "write");
+	return 0;
+}
+
+/* Writes a body that is in memory. */
+static int write_memory(const struct msgout *out, int fd, const unsigned char *data, size_t len,
+                        struct mbx_err *err)
+{
+	struct linefeed lf = { 0 };
+	unsigned char *room = NULL;
+	int rc;
+
+	if (out->lf && len > 0 && memchr(data, '\r', len) != NULL) {
+		room = xmalloc(len + 2);
+		len = linefeed_put(&lf, data, len, room);
+		len += linefeed_end(&lf, room + len);
+		data = room;
+	}
+	rc = len > 0 && sys_write(fd, data, len) < 0 ? mbx_fail(err, ERR_USER, errno, "write") : 0;
+	free(room);
+	return rc;
 }
 
 static int write_item(const struct msgout *out, int dirfd, const struct item *item,
                       struct mbx_err *err)
 {
+	struct msgout_sizes sizes = { 0 };
 	struct body_info info;
 	const unsigned char *data;
-	uint64_t written = 0;
+	uint64_t read = 0;
 	size_t len = 0;
-	int fd;
+	int fd, rc;
 
 	if (body_open(item->body, &info, err) < 0)
 		return -1;
@@ -121,29 +176,23 @@ static int write_item(const struct msgout *out, int dirfd, const struct item *it
 	if (fd < 0)
 		return -1;
 	if (data != NULL) {
-		written = len;
-		if (len > 0 && sys_write(fd, data, len) < 0) {
-			mbx_fail(err, ERR_USER, errno, "write %s", item->name);
-			goto fail;
-		}
+		read = len;
+		rc = write_memory(out, fd, data, len, err);
 	} else {
-		unsigned char *piece = xmalloc(PIECE_BYTES);
-		int rc = write_pieces(fd, item->body, piece, &written, NULL, err);
+		unsigned char *piece = piece_new();
 
+		rc = write_pieces(out, fd, item->body, piece, &sizes, &read, err);
 		free(piece);
-		if (rc < 0)
-			goto fail;
 	}
-	if (written == item->size)
+	if (rc == 0 && read == item->size)
 		return complete(out, fd, item->name, item->mtime, err);
 	close_quietly(fd);
+	if (rc < 0)
+		return mbx_context(err, "%s", item->name);
 odd:
 	return mbx_fail_code(err, ERR_USER, MBX_IOERR,
 	                     "%s: the message is not of the size that was announced (%" PRIu64 ")",
 	                     item->name, item->size);
-fail:
-	close_quietly(fd);
-	return -1;
 }
 
 static void batch_run(struct pool *pool, void *worker, struct pool_job *job)
@@ -170,13 +219,14 @@ static void batch_reset(struct batch *b)
 	arena_reset(&b->names);
 }
 
-struct msgout *msgout_new(unsigned jobs, mode_t mode, bool sync)
+struct msgout *msgout_new(unsigned jobs, mode_t mode, bool sync, bool lf)
 {
 	static const struct pool_ops ops = { .run = batch_run };
 	struct msgout *out = xcalloc(1, sizeof(*out));
 
 	out->mode = mode;
 	out->sync = sync;
+	out->lf = lf;
 	out->batch_count = jobs > 1 ? 2 * jobs + 2 : 1;
 	out->batches = xcalloc(out->batch_count, sizeof(*out->batches));
 	for (size_t i = 0; i < out->batch_count; i++) {
@@ -185,7 +235,7 @@ struct msgout *msgout_new(unsigned jobs, mode_t mode, bool sync)
 	}
 	if (jobs > 1)
 		out->pool = pool_new(jobs, out->batch_count - 1, &ops, out);
-	out->piece = xmalloc(PIECE_BYTES);
+	out->piece = piece_new();
 	return out;
 }
 
@@ -279,23 +329,22 @@ int msgout_flush(struct msgout *out, struct mbx_err *err)
 }
 
 int msgout_stream(struct msgout *out, int dirfd, const char *name, struct body *body, int64_t mtime,
-                  uint64_t *size_r, uint64_t *vsize_r, struct mbx_err *err)
+                  struct msgout_sizes *sizes_r, struct mbx_err *err)
 {
 	struct body_info info = { .internaldate = TIME_UNKNOWN };
-	uint64_t bare_lf = 0;
+	uint64_t read = 0;
 	int fd, rc = -1;
 
-	*size_r = 0;
+	*sizes_r = (struct msgout_sizes){ 0 };
 	if (body_open(body, &info, err) < 0)
 		goto out;
 	fd = create(out, dirfd, name, err);
 	if (fd < 0)
 		goto out;
-	if (write_pieces(fd, body, out->piece, size_r, &bare_lf, err) < 0) {
+	if (write_pieces(out, fd, body, out->piece, sizes_r, &read, err) < 0) {
 		close_quietly(fd);
 		goto remove;
 	}
-	*vsize_r = *size_r + bare_lf;
 	if (mtime == TIME_UNKNOWN)
 		mtime = info.internaldate;
 	if (complete(out, fd, name, mtime, err) == 0) {

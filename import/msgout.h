@@ -14,7 +14,8 @@
  * All errors are ERR_USER, or wider if the body's own was: after one only msgout_free() is useful.
  */
 struct msgout;
-struct msgout *msgout_new(unsigned jobs, mode_t mode, bool sync);
+/* lf: CR LF becomes LF, see linefeed.h. */
+struct msgout *msgout_new(unsigned jobs, mode_t mode, bool sync, bool lf);
 /* Drops what was not written yet. NULL is fine. */
 void msgout_free(struct msgout *out);
 
@@ -25,10 +26,13 @@ int msgout_put(struct msgout *out, int dirfd, const char *name, struct body *bod
 /* Waits until all of it is written. */
 int msgout_flush(struct msgout *out, struct mbx_err *err);
 
+struct msgout_sizes {
+	uint64_t size, vsize; /* of the file; with CRLF line ends */
+	uint64_t odd;         /* see linefeed.h */
+};
 /* Writes one file at once, on the calling thread: for streamed bodies, and such whose size is not
- * known. Leaves size and the size with CRLF line ends. Takes the body over. After an error the file
- * is gone; an ERR_MSG is the body's. */
+ * known. Takes the body over. After an error the file is gone; an ERR_MSG is the body's. */
 int msgout_stream(struct msgout *out, int dirfd, const char *name, struct body *body, int64_t mtime,
-                  uint64_t *size_r, uint64_t *vsize_r, struct mbx_err *err);
+                  struct msgout_sizes *sizes_r, struct mbx_err *err);
 
 #endif

@@ -19,7 +19,7 @@ struct stage_synced;
  * put a CR before every LF of the file, one that has a CR too, and show no CR at the very end (seen
  * with 5.0.13): a client would get CR CR LF for each stored CR LF. So that driver turns each CR LF
  * into LF; the canonical form, and with it digest and RFC822.SIZE, stay what they were. A CR at the
- * very end of a message is what such a store cannot show: a loss.
+ * very end of a message, and several before an LF, are what such a store cannot show: a loss.
  */
 enum on_exist {
 	EXIST_REFUSE,

@@ -380,6 +380,7 @@ static const struct maildir_flavour courier_flavour = {
 	.box_end = box_end,
 	.account = account,
 	.release = release,
+	.lf = true,
 	.known = known_files,
 };
 

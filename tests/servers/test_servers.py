@@ -341,6 +341,20 @@ class Corpora(Base):
     def test_generated_courier(self):
         self.whole("courier", "courier", [("nasty", None)])
 
+    def test_line_ends_to_courier(self):
+        """What Dovecot stored with CRLF, LF or both is the same for a client of Courier, byte for byte."""
+        source, destination = account("maildir++"), account("courier")
+        for n, data in enumerate((b"Subject: crlf\r\n\r\na\r\nb\r\n", b"Subject: lf\n\na\nb\n", b"Subject: mixed\n\r\na\r\nb\n",
+                                  b"Subject: bare\n\na\rb\r\rc\n", b"Subject: no end\r\n\r\nx")):
+            fill.deliver(source, source.maildir, data, n)
+        fill.own_tree(source.home)
+        fill.settle(source)
+        before = snapshot.take(source)["boxes"]
+        move(source, destination)
+        after = snapshot.take(destination)["boxes"]
+        for path in before:
+            self.assertEqual(before[path]["messages"], after[path]["messages"])
+
     def test_generated_dovecot_to_courier(self):
         self.whole("maildir++", "courier", [("nasty", None)], TO_COURIER + COURIER_ENDS + ("pop3",))
 

@@ -4,6 +4,7 @@
 #include "tests/unit/script.h"
 #include "tests/unit/suites.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,8 +85,8 @@ START_TEST(tree)
 	box = script_box(&s, "INBOX");
 	box->acl = acl;
 	box->acl_count = 2;
-	msg = script_msg(&s, 2, "a\r\n");
-	msg->name = "100.M1P2.host,S=3,W=3";
+	msg = script_msg(&s, 2, "a\n");
+	msg->name = "100.M1P2.host,S=2,W=3";
 	msg->flags = MSG_SEEN;
 	msg->keywords = one;
 	msg->keyword_count = 1;
@@ -107,20 +108,20 @@ START_TEST(tree)
 	(void)script_msg(&s, 1, "trash\n");
 	ck_assert_int_eq(run(EXIST_REFUSE), MBX_OK);
 	ck_assert_str_eq(file_text("courierimapuiddb"),
-	                 "1 1234 7\n2 100.M1P2.host,S=3,W=3\n5 101.M1P2.host,S=2\n"
+	                 "1 1234 7\n2 100.M1P2.host,S=2,W=3\n5 101.M1P2.host,S=2\n"
 	                 "6 102.M1P2.host,S=2\n");
 	ck_assert_str_eq(file_text("courierimapkeywords/:list"),
-	                 "$Forwarded\nWork\n\n100.M1P2.host,S=3,W=3:0\n102.M1P2.host,S=2:1 0\n");
+	                 "$Forwarded\nWork\n\n100.M1P2.host,S=2,W=3:0\n102.M1P2.host,S=2:1 0\n");
 	ck_assert_str_eq(file_text("courierpop3dsizelist"),
 	                 "/3 8 795466575\n"
-	                 "100.M1P2.host,S=3,W=3:2,S 3 7:795466575:0\n"
+	                 "100.M1P2.host,S=2,W=3:2,S 3 7:795466575:0\n"
 	                 "101.M1P2.host,S=2:2, 3 0:0:0\n");
 	ck_assert_str_eq(file_text("courierimapsubscribed"), "INBOX\nINBOX.Entw\xc3\xbcrfe.a\n");
 	ck_assert_str_eq(file_text("courierimapacl"),
 	                 "owner aceilrstwx\nadministrators aceilrstwx\n"
 	                 "anyone lr\nuser=bob clrs\n");
-	ck_assert_str_eq(file_text("maildirsize"), "5000000S,1000C\n7 3\n");
-	ck_assert_str_eq(file_text("cur/100.M1P2.host,S=3,W=3:2,S"), "a\r\n");
+	ck_assert_str_eq(file_text("maildirsize"), "5000000S,1000C\n6 3\n");
+	ck_assert_str_eq(file_text("cur/100.M1P2.host,S=2,W=3:2,S"), "a\n");
 	ck_assert_ptr_nonnull(strstr(file_text(".Entw\xc3\xbcrfe.a/courierimapuiddb"),
 	                             "1 4000000000 17\n1 1000000003.M1P"));
 	ck_assert_str_eq(file_text(".R&D/maildirfolder"), "");
@@ -167,6 +168,47 @@ START_TEST(not_held)
 }
 END_TEST
 
+/* Courier shows a CR before each LF of the file, and none at the very end. */
+static const struct {
+	const char *body, *want;
+	size_t losses;
+} line_ends[] = {
+	{ "a\n\nb\n", "a\n\nb\n", 0 },
+	{ "a\r\n\r\nb\r\n", "a\n\nb\n", 0 },
+	{ "a\r\nb\nc\r\r\nd\re\r\rf\n", "a\nb\nc\r\r\nd\re\r\rf\n", 1 },
+	{ "a\r\n\r", "a\n\r", 1 },
+	{ "\r\n", "\n", 0 },
+	{ "\r\r", "\r\r", 1 },
+	{ "", "", 0 },
+};
+
+START_TEST(with_lf)
+{
+	const char *body = line_ends[_i / 2].body, *want = line_ends[_i / 2].want;
+	char name[100];
+	size_t vsize = 0;
+
+	for (size_t i = 0; body[i] != '\0'; i++)
+		vsize += body[i] == '\n' && (i == 0 || body[i - 1] != '\r') ? 2 : 1;
+	script_user(&s, "joe");
+	script_box(&s, "INBOX");
+	if (_i & 1)
+		script_stream(&s, 1, body, false)->share = 1;
+	else
+		script_msg(&s, 1, body)->share = 1;
+	script_same(&s, 2, 1)->internaldate = 1000000000;
+	ck_assert_int_eq(run(EXIST_REFUSE), MBX_OK);
+	ck_assert_uint_eq(losses, line_ends[_i / 2].losses);
+	for (unsigned uid = 1; uid < 3; uid++) {
+		(void)snprintf(name, sizeof(name),
+		               "cur/1000000000.M%uP3894737745.mbx,S=%zu,W=%zu:2,", uid,
+		               strlen(want), vsize);
+		ck_assert_msg(file_exists(name), "%s: %s", name, file_text("courierimapuiddb"));
+		ck_assert_str_eq(file_text(name), want);
+	}
+}
+END_TEST
+
 START_TEST(merge)
 {
 	script_user(&s, "joe");
@@ -200,6 +242,7 @@ Suite *write_courier_suite(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, tree);
 	tcase_add_loop_test(tc, not_held, 0, 9);
+	tcase_add_loop_test(tc, with_lf, 0, 2 * ARRAY_SIZE(line_ends));
 	tcase_add_test(tc, merge);
 	suite_add_tcase(suite, tc);
 	return suite;
