@@ -598,8 +598,16 @@ int stage_tree(struct stage *st, size_t root, struct mbx_err *err)
 {
 	struct stage_root *r = &st->roots[root];
 
-	if (r->tree_fd < 0 && r->stage_fd >= 0)
-		r->tree_fd = beneath_mkdir(r->stage_fd, "tree", st->dir_mode, err);
+	if (r->tree_fd >= 0 || r->stage_fd < 0)
+		return r->tree_fd;
+	r->tree_fd = beneath_mkdir(r->stage_fd, "tree", st->dir_mode, err);
+	/* mkdir() gives no set-group-ID; from here on all directories inherit it. */
+	if (r->tree_fd >= 0 && (st->dir_mode & S_ISGID) != 0 &&
+	    fchmod(r->tree_fd, st->dir_mode) < 0) {
+		mbx_fail(err, ERR_USER, errno, "chmod staging");
+		close_quietly(r->tree_fd);
+		r->tree_fd = -1;
+	}
 	return r->tree_fd;
 }
 

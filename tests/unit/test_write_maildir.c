@@ -852,19 +852,23 @@ END_TEST
 
 START_TEST(group_bits_stay)
 {
+	static const mode_t modes[] = { 0770, 0750, 02770, 0700 };
+	mode_t mode = modes[_i];
 	char *path = fs_path("%s/Maildir", top);
 	struct stat st;
 
 	fs_mkdir(path);
-	ck_assert_int_eq(chmod(path, 0770), 0);
+	ck_assert_int_eq(chmod(path, mode), 0);
 	sample();
 	must_run();
 	file_stat(".", &st);
-	ck_assert_uint_eq(st.st_mode & 07777, 0770);
+	ck_assert_uint_eq(st.st_mode & 07777, mode);
 	file_stat(".Sent/cur", &st);
-	ck_assert_uint_eq(st.st_mode & 07777, 0770);
+	ck_assert_uint_eq(st.st_mode & 07777, mode);
 	file_stat("dovecot-uidlist", &st);
-	ck_assert_uint_eq(st.st_mode & 07777, 0660);
+	ck_assert_uint_eq(st.st_mode & 07777, 0600 | (mode & 0060));
+	file_stat(".Sent/cur/old name:2,", &st);
+	ck_assert_uint_eq(st.st_mode & 07777, 0600 | (mode & 0060));
 	free(path);
 }
 END_TEST
@@ -893,7 +897,7 @@ Suite *write_maildir_suite(void)
 	tcase_add_loop_test(tc, long_list, 0, 3);
 	tcase_add_loop_test(tc, dates, 0, 6);
 	tcase_add_loop_test(tc, highest_uid, 0, 2);
-	tcase_add_test(tc, group_bits_stay);
+	tcase_add_loop_test(tc, group_bits_stay, 0, 4);
 	suite_add_tcase(suite, tc);
 	return suite;
 }
