@@ -348,6 +348,14 @@ int beneath_remove(int dirfd, const char *name, struct mbx_err *err)
 	return remove_at(dirfd, name, st.st_dev, 0, err);
 }
 
+bool beneath_is_mount(int dirfd)
+{
+	struct statx sx;
+
+	return statx(dirfd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &sx) == 0 &&
+	       (sx.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
 int beneath_empty(int dirfd, struct mbx_err *err)
 {
 	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -25,6 +25,8 @@ int beneath_parent(int dirfd, const char *rel, const char **base_r);
 /* Removes name in dirfd and everything below it; never crosses a mount point. Absent is fine. */
 int beneath_remove(int dirfd, const char *name, struct mbx_err *err);
 
+/* Is something mounted on the directory dirfd? False where the kernel does not tell. */
+bool beneath_is_mount(int dirfd);
 /* Removes everything in the directory dirfd. */
 int beneath_empty(int dirfd, struct mbx_err *err);
 /* Opens a directory by a path from the command line. As root, a symlink on the way is followed only

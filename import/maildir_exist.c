@@ -153,6 +153,8 @@ static int scan_dir(int at, const char *name, const char *path, const char *cons
 		return mbx_fail(err, ERR_USER, errno, "open %s", path);
 	if (depth > SCAN_DEPTH)
 		rc = mbx_fail_code(err, ERR_USER, MBX_CANTCREAT, "%s: too deep", path);
+	else if (depth > 0 && beneath_is_mount(dirfd(dir)))
+		rc = mbx_fail_code(err, ERR_USER, MBX_CANTCREAT, "%s is a mount point", path);
 	while (rc == 0 && (entry = readdir(dir)) != NULL)
 		rc = scan_entry(dir, entry, path, known, depth, e, err);
 	(void)closedir(dir);
@@ -282,7 +284,11 @@ int exist_judge_box(struct maildir_user *u, const char *name, struct mbx_err *er
 	fd = beneath_open(existing, rel[0] == '\0' ? "." : rel, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : mbx_fail(err, ERR_USER, errno, "open %s", rel);
-	rc = exist_scan_folder(fd, own_inbox ? NULL : u->box_dirname, &e, err);
+	if (rel[0] != '\0' && beneath_is_mount(fd))
+		rc = mbx_fail_code(err, ERR_USER, MBX_CANTCREAT, "%s/%s is a mount point",
+		                   stage_path(u->stage, root), rel);
+	else
+		rc = exist_scan_folder(fd, own_inbox ? NULL : u->box_dirname, &e, err);
 	close_quietly(fd);
 	if (rc == 0 && e.messages + e.unknown > 0)
 		rc = mbx_fail_code(err, ERR_USER, MBX_CANTCREAT, "%s/%s holds %zu messages already",

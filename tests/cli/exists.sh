@@ -50,3 +50,15 @@ if [ "$(id -u)" = 0 ]; then
 	run 0 mbximport -u joe -i a.mbx "maildir:$PWD/D/link/%u"
 	check "but the owner's own link" [ "$(stat -c %U D/real/joe)" = nobody ]
 fi
+
+# Something mounted inside would be taken away with what is there.
+if unshare -m true 2>/dev/null; then
+	for mode in refuse merge; do
+		rm -rf D && mkdir -p D/joe/cur D/joe/.Sent
+		# shellcheck disable=SC2016
+		run 73 unshare -m sh -c 'mount -t tmpfs none D/joe/.Sent && exec "$@"' sh \
+			mbximport --on-exist $mode -i a.mbx maildir:D/joe
+		says ".Sent is a mount point"
+		check "nothing changed, $mode" [ "$(find D | sort | tr '\n' ' ')" = "D D/joe D/joe/.Sent D/joe/cur " ]
+	done
+fi
