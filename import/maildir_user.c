@@ -638,6 +638,21 @@ static int write_message(struct maildir_user *u, struct out_msg *msg, struct mbx
 	           : 1;
 }
 
+/* File systems bend dates that they cannot hold, and say nothing: ext4 without large inodes those
+ * after 2037. Told by a directory that has no date to keep. */
+static void judge_date(struct maildir_user *u, int64_t date)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = date } };
+	struct stat st;
+
+	if (u->dry || date == TIME_UNKNOWN || (date >= 0 && date <= INT32_MAX))
+		return;
+	if (sys_futimens(u->box.cur, times) < 0 || fstat(u->box.cur, &st) < 0 ||
+	    st.st_mtim.tv_sec != date)
+		losses_add(u->opts.losses, "internaldate", maildir_box_in_hand(u)->path,
+		           "dates that the file system cannot hold");
+}
+
 static int put_message(struct maildir_user *u, const struct rec_msg *rec, struct mbx_err *err)
 {
 	struct out_msg msg = { .rec = rec, .size = rec->size, .vsize = rec->rfc822_size };
@@ -654,6 +669,7 @@ static int put_message(struct maildir_user *u, const struct rec_msg *rec, struct
 		                     "%s: uid %" PRIu32 " leaves no UID for the next message",
 		                     maildir_box_in_hand(u)->path, rec->uid);
 	}
+	judge_date(u, rec->internaldate);
 	rc = write_message(u, &msg, err);
 	if (rc < 0 && err->scope != ERR_MSG)
 		return mbx_context(err, "%s", maildir_box_in_hand(u)->path);

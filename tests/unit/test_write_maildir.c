@@ -813,7 +813,8 @@ END_TEST
 
 START_TEST(dates)
 {
-	static const int64_t when[] = { 0, 1, -1, -86400 * 365 * 10ll, 2145916800, 1ll << 33 };
+	static const int64_t when[] = { 0,          1,         -1,       -86400 * 365 * 10ll,
+		                        2145916800, 1ll << 33, 1ll << 40 };
 	char *path;
 	struct stat st;
 	struct buf text;
@@ -827,7 +828,10 @@ START_TEST(dates)
 	path = fs_path("%s/Maildir/cur/%lld.M1P3894737745.mbx,S=2,W=3:2,", top,
 	               when[_i] < 0 ? 0 : (long long)when[_i]);
 	ck_assert_msg(stat(path, &st) == 0, "%s", buf_str(&text));
-	ck_assert_int_eq(st.st_mtime, when[_i]);
+	/* The last one is beyond ext4. */
+	ck_assert_uint_eq(loss_lines, st.st_mtime != when[_i]);
+	if (_i < 6)
+		ck_assert_int_eq(st.st_mtime, when[_i]);
 	free(path);
 	buf_release(&text);
 }
@@ -895,7 +899,7 @@ Suite *write_maildir_suite(void)
 	tcase_add_test(tc, odd_leftovers);
 	tcase_add_test(tc, many_messages);
 	tcase_add_loop_test(tc, long_list, 0, 3);
-	tcase_add_loop_test(tc, dates, 0, 6);
+	tcase_add_loop_test(tc, dates, 0, 7);
 	tcase_add_loop_test(tc, highest_uid, 0, 2);
 	tcase_add_loop_test(tc, group_bits_stay, 0, 4);
 	suite_add_tcase(suite, tc);
