@@ -224,6 +224,23 @@ static bool place_taken(const struct writers *w, const char *root)
 	return false;
 }
 
+/* A key of STORE that names one place for all users: they would replace each other's files. */
+static int check_keys_apart(const struct writers *w, struct mbx_err *err)
+{
+	const struct store_spec *spec = w->opts.spec;
+
+	for (size_t i = 0; i < spec->key_count && w->user_count > 1; i++) {
+		const char *value = spec->keys[i].value;
+
+		if (value != NULL && value[0] == '/' && strchr(value, '%') == NULL)
+			return mbx_fail_code(err, ERR_USER, MBX_CANTCREAT,
+			                     "%s=%s is the same place for every user: put %%u "
+			                     "into it",
+			                     spec->keys[i].name, value);
+	}
+	return 0;
+}
+
 static void add_user(struct writers *w, const char *name)
 {
 	if (w->user_count == w->user_room) {
@@ -251,6 +268,8 @@ static int open_user(struct writers *w, const struct rec_user *user, struct mbx_
 	if (place_taken(w, w->loc->root))
 		return mbx_fail_code(err, ERR_USER, MBX_CANTCREAT,
 		                     "%s was written to for another user already", w->loc->root);
+	if (check_keys_apart(w, err) < 0)
+		return -1;
 	losses_start(w->losses, w->driver->caps(w->loc));
 	if (w->driver->open(w->loc, &opts, &w->current, err) < 0)
 		return -1;

@@ -432,6 +432,17 @@ START_TEST(collisions)
 }
 END_TEST
 
+/* One place for all users is good for one. */
+START_TEST(shared_key)
+{
+	open_store("%u:ATTRIBUTES=/nowhere/at/all");
+	user("ann");
+	user("bob");
+	ck_assert_int_eq(script_play(&s, dst, 0, NULL, &err), 0);
+	ck_assert_str_eq(outcomes(), "ann:published bob:failed(73)");
+}
+END_TEST
+
 START_TEST(discarded)
 {
 	open_store("%u");
@@ -580,6 +591,7 @@ Suite *writers_suite(void)
 	tcase_add_test(tc, dry_run);
 	tcase_add_test(tc, maps);
 	tcase_add_test(tc, collisions);
+	tcase_add_test(tc, shared_key);
 	tcase_add_test(tc, discarded);
 	tcase_add_test(tc, message_missing);
 	tcase_add_loop_test(tc, owner_texts, 0, ARRAY_SIZE(owners));
