@@ -178,8 +178,17 @@ static const char *const folder_files[] = {
 	NULL,
 };
 static const char *const root_files[] = {
-	"subscriptions",       "subscriptions.lock",   "dovecot-acl-list", "dovecot-uidvalidity*",
-	"dovecot.list.index*", "dovecot.mailbox.log*", "maildirsize",      NULL,
+	"subscriptions",
+	"subscriptions.lock",
+	"dovecot-acl-list",
+	"dovecot-uidvalidity*",
+	"dovecot.list.index*",
+	"dovecot.mailbox.log*",
+	"maildirsize",
+	/* Where the root is the user's home too. */
+	"dovecot-attributes*",
+	".dovecot.*",
+	NULL,
 };
 
 static bool in_list(const char *const *list, struct slice name)

@@ -286,6 +286,27 @@ START_TEST(hostile_names)
 }
 END_TEST
 
+/* Where the mail root is the home too, its files and folders must not want one name. */
+START_TEST(names_in_the_home)
+{
+	struct buf text;
+
+	buf_init(&text);
+	store = "maildir:%s/joe:LAYOUT=fs";
+	sample();
+	script_box(&s, ".dovecot.sieve");
+	script_box(&s, "dovecot-attributes");
+	script_box(&s, "sieve");
+	must_run();
+	fs_dump(top, 0, &text);
+	ck_assert_ptr_nonnull(strstr(buf_str(&text), "d 0700 joe/_ovecot-attributes~"));
+	ck_assert_ptr_nonnull(strstr(buf_str(&text), "d 0700 joe/_dovecot.sieve~"));
+	ck_assert_ptr_nonnull(strstr(buf_str(&text), "joe/sieve/main.sieve "));
+	ck_assert_ptr_nonnull(strstr(buf_str(&text), "d 0700 joe/sieve/cur\n"));
+	buf_release(&text);
+}
+END_TEST
+
 static const struct {
 	const char *name, *guid;
 	uint32_t flags;
@@ -887,6 +908,7 @@ Suite *write_maildir_suite(void)
 	tcase_add_test(tc, tree);
 	tcase_add_loop_test(tc, places, 0, ARRAY_SIZE(layouts));
 	tcase_add_loop_test(tc, hostile_names, 0, 4);
+	tcase_add_test(tc, names_in_the_home);
 	tcase_add_loop_test(tc, base_names, 0, ARRAY_SIZE(names));
 	tcase_add_loop_test(tc, what_exists, 0, 2 * ARRAY_SIZE(existing));
 	tcase_add_loop_test(tc, merged, 0, 3);
