@@ -46,6 +46,16 @@ static void note(struct exist *e, const char *path, const char *name)
 		               len == 0 ? "" : ", ", path, path[0] == '\0' ? "" : "/", name);
 }
 
+static bool is_message_dir(const char *name)
+{
+	return strcmp(name, "cur") == 0 || strcmp(name, "new") == 0 || strcmp(name, "tmp") == 0;
+}
+
+static bool is_tmp(const char *name)
+{
+	return strcmp(name, "tmp") == 0;
+}
+
 /* "." and ".." are no entries. */
 static bool is_dots(const char *name)
 {
@@ -64,10 +74,10 @@ static DIR *open_dir(int dirfd, const char *name)
 }
 
 /* The entries of cur, new or tmp. A missing one is empty. */
-static int scan_messages(int at, const char *name, const char *path, struct exist *e,
+static int scan_messages(int at, const char *name, bool in_tmp, const char *path, struct exist *e,
                          struct mbx_err *err)
 {
-	bool is_tmp = strcmp(name, "tmp") == 0, noted = false;
+	bool noted = false;
 	DIR *dir = open_dir(at, name);
 	const struct dirent *entry;
 
@@ -80,7 +90,7 @@ static int scan_messages(int at, const char *name, const char *path, struct exis
 
 		if (is_dots(entry->d_name))
 			continue;
-		if (is_tmp) {
+		if (in_tmp) {
 			if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 			    st.st_mtime + TMP_GARBAGE < time(NULL))
 				continue;
@@ -97,11 +107,6 @@ static int scan_messages(int at, const char *name, const char *path, struct exis
 	}
 	(void)closedir(dir);
 	return 0;
-}
-
-static bool is_message_dir(const char *name)
-{
-	return strcmp(name, "cur") == 0 || strcmp(name, "new") == 0 || strcmp(name, "tmp") == 0;
 }
 
 static int scan_dir(int at, const char *name, const char *path, const char *const *known,
@@ -125,7 +130,8 @@ static int scan_entry(DIR *dir, const struct dirent *entry, const char *path,
 	if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : mbx_fail(err, ERR_USER, errno, "stat %s", path);
 	if (S_ISDIR(st.st_mode) && is_message_dir(entry->d_name))
-		return scan_messages(dirfd(dir), entry->d_name, path, e, err);
+		return scan_messages(dirfd(dir), entry->d_name, is_tmp(entry->d_name), path, e,
+		                     err);
 	if (!S_ISDIR(st.st_mode)) {
 		if (is_known(known, entry->d_name))
 			return 0;
@@ -175,7 +181,7 @@ int exist_scan_folder(int dirfd, const char *dirname, struct exist *e, struct mb
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
 		char *name =
 		    dirname == NULL ? xstrdup(dirs[i]) : xasprintf("%s/%s", dirname, dirs[i]);
-		int rc = scan_messages(dirfd, name, "", e, err);
+		int rc = scan_messages(dirfd, name, is_tmp(dirs[i]), "", e, err);
 
 		free(name);
 		if (rc < 0)
@@ -184,21 +190,20 @@ int exist_scan_folder(int dirfd, const char *dirname, struct exist *e, struct mb
 	return 0;
 }
 
-int exist_recheck(void *ctx, int dirfd, const char *name, struct mbx_err *err)
+int exist_recheck(void *ctx, int dirfd, const char *name, const char *was, struct mbx_err *err)
 {
-	const char *const *known = ctx;
+	const char *const *known = is_known(known_dirs, was) ? all_known : ctx;
 	struct exist e = { 0 };
 	struct stat st;
+	int rc;
 
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
 		return 0;
-	/* What was cur or new has lost its name. */
-	if (strncmp(name, "old.", 4) == 0) {
-		if (scan_messages(dirfd, name, "", &e, err) < 0)
-			return -1;
-		e.unknown = 0;
-	}
-	if (e.messages == 0 && scan_dir(dirfd, name, "", known, 0, &e, err) < 0)
+	if (is_message_dir(was))
+		rc = scan_messages(dirfd, name, is_tmp(was), "", &e, err);
+	else
+		rc = scan_dir(dirfd, name, "", known, 0, &e, err);
+	if (rc < 0)
 		return -1;
 	if (e.messages > 0)
 		return mbx_fail_code(err, ERR_USER, MBX_TEMPFAIL,

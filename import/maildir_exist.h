@@ -27,7 +27,7 @@ int exist_scan(int dirfd, const char *const *known, struct exist *e, struct mbx_
 int exist_scan_folder(int dirfd, const char *dirname, struct exist *e, struct mbx_err *err);
 
 /* As stage_opts.recheck: ctx is the list of known names. */
-int exist_recheck(void *ctx, int dirfd, const char *name, struct mbx_err *err);
+int exist_recheck(void *ctx, int dirfd, const char *name, const char *was, struct mbx_err *err);
 
 /* As stage_opts.arrived: a message file that was delivered, or renamed by a client, since then. */
 bool exist_arrived(void *ctx, int dirfd, const char *name, const struct timespec *since);

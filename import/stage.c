@@ -212,6 +212,13 @@ static bool in_stage(const struct journal_step *s)
 	return strchr(s->to, '/') != NULL;
 }
 
+static const char *last_part(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash == NULL ? path : slash + 1;
+}
+
 /* Removes what was moved aside, after the commit: failures are told, not returned. */
 static void drop_old(const struct stage *st, const struct journal *j)
 {
@@ -228,7 +235,7 @@ static void drop_old(const struct stage *st, const struct journal *j)
 			continue;
 		}
 		if (st->opts.recheck != NULL && !in_stage(s) &&
-		    st->opts.recheck(st->opts.ctx, r->dirfd, s->to, &err) < 0) {
+		    st->opts.recheck(st->opts.ctx, r->dirfd, s->to, last_part(s->from), &err) < 0) {
 			say(st, "kept", "%s: kept as %s/%s", err.text, r->parent, s->to);
 			continue;
 		}
@@ -715,7 +722,7 @@ static int recheck_step(void *ctx, const struct journal_step *step, struct mbx_e
 	fd = beneath_parent(dirfd, step->to, &name);
 	if (fd < 0)
 		return mbx_fail(err, ERR_USER, errno, "open %s", step->to);
-	rc = st->opts.recheck(st->opts.ctx, fd, name, err);
+	rc = st->opts.recheck(st->opts.ctx, fd, name, last_part(step->from), err);
 	close_quietly(fd);
 	return rc;
 }

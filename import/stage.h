@@ -45,10 +45,11 @@ struct stage_opts {
 	bool dry_run; /* looks at what exists, writes nothing */
 	struct report *report;
 	const char *user; /* for messages; borrowed */
-	/* Called in stage_publish() with each thing that was moved aside and is to be dropped: -1
-	 * if it holds what must not be lost (mail came after it was judged). Everything is then
-	 * undone. May be NULL. */
-	int (*recheck)(void *ctx, int dirfd, const char *name, struct mbx_err *err);
+	/* Called in stage_publish() with each thing that was moved aside and is to be dropped, its
+	 * name now and the last part of the one it had: -1 if it holds what must not be lost (mail
+	 * came after it was judged). Everything is then undone. May be NULL. */
+	int (*recheck)(void *ctx, int dirfd, const char *name, const char *was,
+	               struct mbx_err *err);
 	/* Has anything come into the staged tree `name` since then, while it was visible? Asked
 	 * after what was put has been taken back; the tree is then kept as .mbx-old.<id>. May be
 	 * NULL. */

@@ -35,7 +35,8 @@ static void tear_down(void)
 }
 
 /* One publication with a mail root, a control root, a file and a link; some of it exists. */
-static int publish_sample(bool keep, int (*recheck)(void *, int, const char *, struct mbx_err *))
+static int publish_sample(bool keep,
+                          int (*recheck)(void *, int, const char *, const char *, struct mbx_err *))
 {
 	struct stage_opts opts = { .fsync = FSYNC_BATCH, .recheck = recheck };
 	struct stage_synced synced = { .count = 0 };
@@ -136,11 +137,12 @@ START_TEST(publish_keeping)
 }
 END_TEST
 
-static int mail_came(void *ctx, int dirfd, const char *name, struct mbx_err *e)
+static int mail_came(void *ctx, int dirfd, const char *name, const char *was, struct mbx_err *e)
 {
 	struct stat st;
 
 	(void)ctx;
+	ck_assert_ptr_null(strchr(was, '/'));
 	ck_assert_int_eq(fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW), 0);
 	/* The mail root is the last: everything else has been moved already. */
 	if (S_ISREG(st.st_mode) || strcmp(name + strlen(name) - 2, ".1") == 0)
