@@ -625,7 +625,7 @@ static int write_message(struct maildir_user *u, struct out_msg *msg, struct mbx
 		                     rec->uid);
 	if (rec->body->streamed || !rec->has_digest)
 		return stream_message(u, msg, rec->body, err);
-	if (u->flavour->lf && !judge_line_ends(u, msg, rec->body))
+	if (u->lf && !judge_line_ends(u, msg, rec->body))
 		return stream_message(u, msg, rec->body, err);
 	name_message(u, msg);
 	if (u->dry) {
@@ -832,6 +832,7 @@ int maildir_user_open(struct maildir_user *u, const struct store_loc *loc,
 	u->sink.ops = &maildir_user_ops;
 	u->loc = loc;
 	u->opts = *opts;
+	u->lf = u->flavour->lf && !opts->like;
 	u->dry = opts->dry_run;
 	u->box.dirfd = u->box.cur = u->box.control = -1;
 	arena_init(&u->keep);
@@ -840,7 +841,7 @@ int maildir_user_open(struct maildir_user *u, const struct store_loc *loc,
 		return -1;
 	if (!u->dry)
 		u->out = msgout_new(opts->jobs == 0 ? 1 : opts->jobs, stage_file_mode(u->stage),
-		                    stage_syncs_files(u->stage), u->flavour->lf);
+		                    stage_syncs_files(u->stage), u->lf);
 	return 0;
 }
 

@@ -59,7 +59,8 @@ struct maildir_flavour {
 	/* All mailboxes are there: the files of the account. */
 	int (*account)(struct maildir_user *u, struct mbx_err *err);
 	void (*release)(struct maildir_user *u);
-	/* Bodies are written with LF: the server puts a CR before every LF that it shows. */
+	/* Bodies of other kinds of stores are written with LF: the server puts a CR before every LF
+	 * that it shows. */
 	bool lf;
 	/* Names of its own files in a folder and in the root; '*' at the end matches any rest. */
 	const char *const *known;
@@ -91,6 +92,7 @@ struct maildir_user {
 	struct share *shares;
 	size_t share_slots, share_count;
 	bool in_box, dry;
+	bool lf; /* bodies are written with LF */
 	/* The mailbox in hand. */
 	struct {
 		int dirfd, cur, control; /* control may be dirfd itself */

@@ -15,11 +15,12 @@ struct stage_synced;
  * takes the records of one user, builds everything in staging directories beside the final places
  * (stage.h), and makes it visible by rename in publish().
  *
- * Line ends: a body is written as it is, except by the courier driver. Courier's imapd and pop3d
- * put a CR before every LF of the file, one that has a CR too, and show no CR at the very end (seen
- * with 5.0.13): a client would get CR CR LF for each stored CR LF. So that driver turns each CR LF
- * into LF; the canonical form, and with it digest and RFC822.SIZE, stay what they were. A CR at the
- * very end of a message, and several before an LF, are what such a store cannot show: a loss.
+ * Line ends: a body is written as it is, except by the courier driver when the archive was made
+ * from another kind of store. Courier's imapd and pop3d put a CR before every LF of the file, one
+ * that has a CR too, and show no CR at the very end (seen with 5.0.13): a client would get CR CR LF
+ * for each stored CR LF. So that driver turns each CR LF into LF; the canonical form, and with it
+ * digest and RFC822.SIZE, stay what they were. A CR at the very end of a message, and several
+ * before an LF, are what such a store cannot show: a loss.
  */
 enum on_exist {
 	EXIST_REFUSE,
@@ -37,6 +38,7 @@ struct writer_opts {
 	enum fsync_mode fsync;
 	unsigned jobs;
 	bool dry_run;     /* judge everything, write nothing */
+	bool like;        /* the archive says that it was made from a store of this driver */
 	const char *user; /* its name in the archive, for messages and derived GUIDs */
 	struct report *report;
 	struct losses *losses; /* what the driver finds beyond its caps: names mapped, ... */

@@ -6,9 +6,9 @@
 /*
  * Driver "courier": Maildir of Courier-IMAP 5 and its POP3 server; folder names are UTF-8.
  *
- * Messages go to cur/ with LF line ends (store_writer.h says why). Not held: GUIDs, modseqs, save
- * dates, METADATA, Sieve, special use, first-recent UID, POP3 order, and UIDLs that are neither
- * UID<n>-<uidv> nor the base name.
+ * Messages go to cur/, those of other kinds of stores with LF line ends (store_writer.h). Not held:
+ * GUIDs, modseqs, save dates, METADATA, Sieve, special use, first-recent UID, POP3 order, and UIDLs
+ * that are neither UID<n>-<uidv> nor the base name.
  */
 extern const struct store_writer writer_courier;
 

@@ -62,6 +62,7 @@ struct writers {
 	struct user_sink *current;
 	struct store_loc *loc;
 	bool in_user, ended;
+	bool like;             /* the archive was made from a store of the same driver */
 	uint64_t boxes, bytes; /* bytes as IMAP counts them, from the totals of mailboxes */
 	struct buf path;
 };
@@ -258,6 +259,7 @@ static int open_user(struct writers *w, const struct rec_user *user, struct mbx_
 		                    .fsync = w->opts.fsync,
 		                    .jobs = w->opts.jobs,
 		                    .dry_run = w->opts.dry_run,
+		                    .like = w->like,
 		                    .user = in_hand(w)->name,
 		                    .report = w->opts.report,
 		                    .losses = w->losses };
@@ -369,10 +371,21 @@ static int put_inner(struct writers *w, const struct record *rec, struct mbx_err
 	return rc < 0 ? -1 : w->current->ops->put(w->current, &mapped, err);
 }
 
+/* A store is told by its argument: the driver's name, ':' and more. */
+static bool made_by(const struct rec_archive *archive, const char *driver)
+{
+	size_t len = strlen(driver);
+
+	return archive->store != NULL && strncmp(archive->store, driver, len) == 0 &&
+	       archive->store[len] == ':';
+}
+
 static int put_record(struct writers *w, const struct record *rec, struct mbx_err *err)
 {
 	switch (rec->kind) {
 	case REC_ARCHIVE:
+		w->like = made_by(&rec->archive, w->driver->name);
+		return 0;
 	case REC_END:
 		return 0;
 	case REC_USER:

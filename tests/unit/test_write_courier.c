@@ -14,9 +14,11 @@ static struct mbx_err err;
 static char *top;
 static struct script s;
 static size_t losses;
+static const char *made_from; /* the archive's store, or NULL */
 
 static void set_up(void)
 {
+	made_from = NULL;
 	top = fs_temp();
 	script_init(&s);
 }
@@ -39,6 +41,11 @@ static enum mbx_exit run(enum on_exist on_exist)
 	ck_assert_int_eq(store_spec_parse(text, &spec, &err), 0);
 	opts.spec = spec;
 	ck_assert_int_eq(writers_open(&opts, &dst, &err), 0);
+	if (made_from != NULL) {
+		struct record archive = { .kind = REC_ARCHIVE, .archive = { .store = made_from } };
+
+		ck_assert_int_eq(sink_put(dst, &archive, &err), 0);
+	}
 	ck_assert_int_eq(script_play(&s, dst, 0, NULL, &err), 0);
 	code = writers_exit_code(dst);
 	losses = writers_user(dst, 0)->losses;
@@ -209,6 +216,23 @@ START_TEST(with_lf)
 }
 END_TEST
 
+/* What Courier showed with CR CR LF it goes on to show so. */
+START_TEST(like_to_like)
+{
+	static const char *const stores[] = { "courier:/home/joe/Maildir", "courierx:/x", "courier",
+		                              "maildir:/courier:/x" };
+	static const char body[] = "a\r\n\r\nb\r\n\r";
+
+	made_from = stores[_i];
+	script_user(&s, "joe");
+	script_box(&s, "INBOX");
+	script_msg(&s, 1, body)->name = "1.a";
+	ck_assert_int_eq(run(EXIST_REFUSE), MBX_OK);
+	ck_assert_uint_eq(losses, _i == 0 ? 0 : 1);
+	ck_assert_str_eq(file_text("cur/1.a:2,"), _i == 0 ? body : "a\n\nb\n\r");
+}
+END_TEST
+
 START_TEST(merge)
 {
 	script_user(&s, "joe");
@@ -242,6 +266,7 @@ Suite *write_courier_suite(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, tree);
 	tcase_add_loop_test(tc, not_held, 0, 9);
+	tcase_add_loop_test(tc, like_to_like, 0, 4);
 	tcase_add_loop_test(tc, with_lf, 0, 2 * ARRAY_SIZE(line_ends));
 	tcase_add_test(tc, merge);
 	suite_add_tcase(suite, tc);
