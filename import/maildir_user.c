@@ -10,6 +10,7 @@
 #include "import/linefeed.h"
 #include "import/maildir_exist.h"
 #include "import/sys.h"
+#include "import/writeback.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -24,6 +25,8 @@
 #define COPY_PIECE (1024u * 1024)
 
 /* A body that later messages may refer to. */
+#define FILE_BYTES 4096u /* what a file costs on disk beside its content, about */
+
 struct share {
 	uint64_t number; /* 0: free */
 	char *file;      /* below its root; NULL: the body was discarded */
@@ -671,6 +674,8 @@ static int put_message(struct maildir_user *u, const struct rec_msg *rec, struct
 	}
 	judge_date(u, rec->internaldate);
 	rc = write_message(u, &msg, err);
+	if (rc > 0 && !rec->same)
+		writeback_wrote(u->opts.writeback, u->box.cur, msg.size + FILE_BYTES);
 	if (rc < 0 && err->scope != ERR_MSG)
 		return mbx_context(err, "%s", maildir_box_in_hand(u)->path);
 	if (rc <= 0)

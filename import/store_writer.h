@@ -9,6 +9,7 @@
 struct losses;
 struct report;
 struct stage_synced;
+struct writeback;
 
 /*
  * A store writer mirrors the reader: one const instance a driver, listed in writers.c. Its sink
@@ -41,7 +42,8 @@ struct writer_opts {
 	bool like;        /* the archive says that it was made from a store of this driver */
 	const char *user; /* its name in the archive, for messages and derived GUIDs */
 	struct report *report;
-	struct losses *losses; /* what the driver finds beyond its caps: names mapped, ... */
+	struct writeback *writeback; /* told of what is written; or NULL */
+	struct losses *losses;       /* what the driver finds beyond its caps: names mapped, ... */
 };
 
 struct user_sink;

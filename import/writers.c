@@ -9,6 +9,7 @@
 #include "import/stage.h"
 #include "import/write_courier.h"
 #include "import/write_maildir.h"
+#include "import/writeback.h"
 
 #include <pwd.h>
 #include <stdlib.h>
@@ -51,6 +52,7 @@ struct writers {
 	struct writers_opts opts;
 	const struct store_writer *driver;
 	struct losses *losses;
+	struct writeback *writeback; /* or NULL */
 	struct writers_user *users;
 	size_t user_count, user_room;
 	struct waiting *waiting;
@@ -262,6 +264,7 @@ static int open_user(struct writers *w, const struct rec_user *user, struct mbx_
 		                    .like = w->like,
 		                    .user = in_hand(w)->name,
 		                    .report = w->opts.report,
+		                    .writeback = w->writeback,
 		                    .losses = w->losses };
 
 	if (check_home(w, user->name, target, err) < 0 ||
@@ -461,6 +464,7 @@ static void writers_close(struct sink *sink)
 	free(w->users);
 	free(w->waiting);
 	losses_free(w->losses);
+	writeback_free(w->writeback);
 	buf_release(&w->path);
 	free(w);
 }
@@ -500,6 +504,8 @@ int writers_open(const struct writers_opts *opts, struct sink **sink_r, struct m
 	w->opts = *opts;
 	w->driver = driver;
 	w->losses = losses_new();
+	if (opts->fsync == FSYNC_BATCH && !opts->dry_run)
+		w->writeback = writeback_new();
 	w->files_max = raise_files();
 	*sink_r = &w->sink;
 	return 0;
