@@ -75,7 +75,8 @@ int dotlock_take(struct dotlock *l, const struct tree *dir, const char *name, un
 			return mbx_fail_code(err, ERR_USER, MBX_TEMPFAIL,
 			                     "%s/%s: another process holds this lock", dir->path,
 			                     name);
-		if (nanosleep(&pause, NULL) < 0 && errno == EINTR)
+		(void)nanosleep(&pause, NULL);
+		if (xio_interrupted())
 			return mbx_fail_code(err, ERR_USER, MBX_TEMPFAIL,
 			                     "%s/%s: interrupted while waiting", dir->path, name);
 	}

@@ -1,7 +1,9 @@
+#include "export/dotlock.h"
 #include "export/maildir_list.h"
 #include "export/read_courier.h"
 #include "export/read_maildir.h"
 #include "format/base/mem.h"
+#include "format/base/xio.h"
 #include "format/limits.h"
 #include "tests/unit/fsutil.h"
 #include "tests/unit/suites.h"
@@ -11,10 +13,12 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 #include <zstd.h>
 
@@ -523,6 +527,45 @@ START_TEST(locked)
 }
 END_TEST
 
+static void nothing(int sig)
+{
+	(void)sig;
+}
+
+static bool stops(void)
+{
+	return true;
+}
+
+/* A signal that only wants to see the progress does not end the wait for a lock. */
+START_TEST(lock_signals)
+{
+	static const struct itimerval often = { { 0, 5000 }, { 0, 5000 } }, off;
+	struct sigaction act = { .sa_handler = nothing };
+	struct dotlock lock;
+	struct mbx_err err;
+	struct treefix t;
+	struct tree dir;
+
+	treefix_make(&t, "f lock 1:elsewhere");
+	dotlock_init(&lock);
+	ck_assert_int_eq(tree_open_root(t.dir, &dir, &err), 1);
+	ck_assert_int_eq(sigaction(SIGALRM, &act, NULL), 0);
+	ck_assert_int_eq(setitimer(ITIMER_REAL, &often, NULL), 0);
+	ck_assert_int_eq(dotlock_take(&lock, &dir, "lock", 1, &err), -1);
+	ck_assert_int_eq(setitimer(ITIMER_REAL, &off, NULL), 0);
+	ck_assert_int_eq(err.code, MBX_TEMPFAIL);
+	ck_assert_ptr_nonnull(strstr(err.text, "another process holds this lock"));
+	xio_on_interrupt(stops);
+	ck_assert_int_eq(dotlock_take(&lock, &dir, "lock", 600, &err), -1);
+	xio_on_interrupt(NULL);
+	ck_assert_ptr_nonnull(strstr(err.text, "interrupted"));
+	dotlock_drop(&lock);
+	tree_release(&dir);
+	treefix_free(&t);
+}
+END_TEST
+
 /* Takes all bodies of a store and closes its source: they live longer. */
 static size_t take_bodies(const struct treefix *t, struct body **bodies, size_t max)
 {
@@ -995,6 +1038,7 @@ Suite *read_maildir_suite(void)
 	tcase_add_loop_test(tc, race, 0, ARRAY_SIZE(races));
 	tcase_add_loop_test(tc, synced, 0, ARRAY_SIZE(syncs));
 	tcase_add_loop_test(tc, locked, 0, ARRAY_SIZE(locks));
+	tcase_add_test(tc, lock_signals);
 	tcase_add_loop_test(tc, sized, 0, ARRAY_SIZE(sizes));
 	tcase_add_loop_test(tc, compressed, 0, ARRAY_SIZE(packed));
 	tcase_add_loop_test(tc, resized, 0, 2);
