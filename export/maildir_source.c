@@ -16,10 +16,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define HEADER_BYTES  4096             /* a database's first line is far shorter */
-#define DATABASE_MAX  (UINT32_MAX / 2) /* names are found by 32-bit offsets */
-#define WARNINGS_SAID 5                /* of one kind in one folder */
-#define LOADS_MAX     4                /* a database that is always new is taken as it was then */
+#define HEADER_BYTES  4096 /* a database's first line is far shorter */
+#define WARNINGS_SAID 5    /* of one kind in one folder */
+#define LOADS_MAX     4    /* a database that is always new is taken as it was then */
 
 static struct maildir_reader *of(struct source *src)
 {
@@ -322,7 +321,7 @@ static int read_database(struct maildir_reader *r, uint32_t *uidnext, struct mbx
 	if (ret < 0)
 		return -1;
 	if (ret == 1) {
-		ret = tree_read(&dir, r->flavour->database, DATABASE_MAX, &l->names, err);
+		ret = tree_read(&dir, r->flavour->database, LIMIT_SIDE_FILE, &l->names, err);
 		tree_release(&dir);
 		if (ret < 0)
 			return -1;

@@ -12,12 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEYWORD_FILE_MAX (1024u * 1024 * 1024) /* found by 31-bit offsets */
-#define SIDE_FILE_MAX    (1024u * 1024)
-#define SUBSCRIPTIONS    "courierimapsubscribed"
-#define KEYWORD_DIR      "courierimapkeywords"
-#define ACL_FILE         "courierimapacl"
-#define ACL_PARENTS      "courierimaphieracl"
+#define SIDE_FILE_MAX (1024u * 1024)      /* update files of keywords, ACL: far below it */
+#define SUBSCRIPTIONS "courierimapsubscribed"
+#define KEYWORD_DIR   "courierimapkeywords"
+#define ACL_FILE      "courierimapacl"
+#define ACL_PARENTS   "courierimaphieracl"
 
 /* Courier gives them all rights whatever a list says. */
 #define ACL_ADMINISTRATORS "\nadministrators aceilrstwx\n"
@@ -192,7 +191,7 @@ static void read_list(struct courier_reader *c, const struct tree *dir)
 	struct slice message, ids;
 	struct mbx_err err;
 
-	if (!maildir_side_file(r, dir, ":list", KEYWORD_FILE_MAX, r->folder->path, &c->list))
+	if (!maildir_side_file(r, dir, ":list", LIMIT_SIDE_FILE, r->folder->path, &c->list))
 		return;
 	if (courier_keywords_open(&c->keywords, buf_str(&c->list), c->list.len, &err) < 0) {
 		maildir_unreadable(r, r->folder->path, &err);
@@ -401,7 +400,7 @@ static void read_popsizes(struct courier_reader *c)
 	struct buf data;
 
 	buf_init(&data);
-	if (maildir_side_file(r, &r->box->dir, "courierpop3dsizelist", KEYWORD_FILE_MAX,
+	if (maildir_side_file(r, &r->box->dir, "courierpop3dsizelist", LIMIT_SIDE_FILE,
 	                      r->folder->path, &data) &&
 	    popsize_open(&list, buf_str(&data), data.len, MAILDIR_SEP)) {
 		buf_putc(&c->uidl_text, '\0');

@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #define LINKS_MAX 16 /* links followed to reach a root; the kernel's own limit is 40 */
+/* A file beyond that must not have holes: they cost its owner nothing, and us memory. */
+#define HOLLOW_MAX (16u * 1024 * 1024)
 
 void tree_init(struct tree *t)
 {
@@ -271,6 +273,18 @@ static int read_some(int fd, size_t guess, uint64_t max, struct buf *out)
 	}
 }
 
+/* Whether the file has a hole where its size makes one matter. What cannot be told is none. */
+static bool is_hollow(int fd, const struct stat *st)
+{
+	off_t hole;
+
+	if (st->st_size <= HOLLOW_MAX)
+		return false;
+	hole = lseek(fd, 0, SEEK_HOLE);
+	(void)lseek(fd, 0, SEEK_SET);
+	return hole >= 0 && hole < st->st_size;
+}
+
 int tree_read(const struct tree *t, const char *name, uint64_t max, struct buf *out,
               struct mbx_err *err)
 {
@@ -281,8 +295,12 @@ int tree_read(const struct tree *t, const char *name, uint64_t max, struct buf *
 	ret = tree_open_file(t, name, &fd, &st, err);
 	if (ret != 1)
 		return ret;
+	if (is_hollow(fd, &st))
+		ret = mbx_fail_code(err, ERR_USER, MBX_IOERR, "%s/%s: has holes: it is no text",
+		                    t->path, name);
 	/* One byte more than it has: a read that comes short is the end. */
-	if ((uint64_t)st.st_size <= max && read_some(fd, (size_t)st.st_size + 1, max + 1, out) < 0)
+	else if ((uint64_t)st.st_size <= max &&
+	         read_some(fd, (size_t)st.st_size + 1, max + 1, out) < 0)
 		ret = mbx_fail(err, ERR_USER, errno, "%s/%s", t->path, name);
 	else if ((uint64_t)st.st_size > max || out->len > max)
 		ret = mbx_fail_code(err, ERR_USER, MBX_IOERR, "%s/%s: larger than %llu bytes",

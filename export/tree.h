@@ -37,7 +37,8 @@ int tree_open_root(const char *path, struct tree *t, struct mbx_err *err);
 /* Opens directory `rel`, one or more levels below; "" opens the same directory anew. */
 int tree_open_sub(const struct tree *t, const char *rel, struct tree *sub, struct mbx_err *err);
 
-/* Reads a whole file of at most max bytes; out is reset first. */
+/* Reads a whole file of at most max bytes; out is reset first. A large one must have no holes: they
+ * would cost its owner nothing, and us memory. */
 int tree_read(const struct tree *t, const char *name, uint64_t max, struct buf *out,
               struct mbx_err *err);
 

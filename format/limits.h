@@ -28,9 +28,10 @@
  * million mailboxes with names of 250 bytes. */
 #define LIMIT_BOXES_BYTES (256u * 1024 * 1024)
 
-/* Store side files read whole (uidlist, keywords...), so that a damaged store cannot ask for
- * all memory: 10,000,000 messages with the longest names. */
-#define LIMIT_SIDE_FILE (4ull * 1024 * 1024 * 1024)
+/* Side files of a store that have a line a message and are read whole (uidlist, keywords...), so
+ * that a damaged store cannot ask for all memory: 10,000,000 messages with names of 100 bytes.
+ * Positions in them take 31 bits. */
+#define LIMIT_SIDE_FILE (1024u * 1024 * 1024)
 
 /* One message of a store that compresses: small files can be made that grow for ever. */
 #define LIMIT_INFLATED_BYTES (64ull * 1024 * 1024 * 1024)

@@ -452,6 +452,7 @@ static void print_limits(void)
 		{ "Sieve scripts of a user", LIMIT_SCRIPTS },
 		{ "ACL entries of a mailbox", LIMIT_ACL_ENTRIES },
 		{ "bytes of a user's account data", LIMIT_ACCOUNT_BYTES },
+		{ "bytes of names and METADATA of a user's mailboxes", LIMIT_BOXES_BYTES },
 		{ "bytes of a store's side file", LIMIT_SIDE_FILE },
 		{ "bytes of an archive frame, decompressed", SEG_RAW_MAX },
 		{ "frames of an archive", ARCHIVE_FRAMES_MAX },

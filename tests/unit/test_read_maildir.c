@@ -566,6 +566,25 @@ START_TEST(lock_signals)
 }
 END_TEST
 
+/* A list of nothing but a hole costs its owner nothing, and must not cost us its size in memory. */
+START_TEST(hollow)
+{
+	struct treefix t;
+	struct buf out;
+	char *list;
+
+	treefix_make(&t, "f m/cur/1:2, x\nf m/dovecot-uidlist 3 V7 N2|1 :1|\n");
+	list = treefix_path(&t, "m/dovecot-uidlist");
+	ck_assert_int_eq(truncate(list, (off_t)64 * 1024 * 1024), 0);
+	buf_init(&out);
+	treefix_read(&t, &reader_maildir, "m", "", NULL, &out);
+	ck_assert_str_eq(buf_str(&out), "! 74\nZ 0 0 0 0 1 74\n");
+	buf_release(&out);
+	free(list);
+	treefix_free(&t);
+}
+END_TEST
+
 /* Takes all bodies of a store and closes its source: they live longer. */
 static size_t take_bodies(const struct treefix *t, struct body **bodies, size_t max)
 {
@@ -1039,6 +1058,7 @@ Suite *read_maildir_suite(void)
 	tcase_add_loop_test(tc, synced, 0, ARRAY_SIZE(syncs));
 	tcase_add_loop_test(tc, locked, 0, ARRAY_SIZE(locks));
 	tcase_add_test(tc, lock_signals);
+	tcase_add_test(tc, hollow);
 	tcase_add_loop_test(tc, sized, 0, ARRAY_SIZE(sizes));
 	tcase_add_loop_test(tc, compressed, 0, ARRAY_SIZE(packed));
 	tcase_add_loop_test(tc, resized, 0, 2);
