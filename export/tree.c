@@ -64,15 +64,17 @@ static int follow_link(struct way *w, const char *name)
 {
 	char target[PATH_MAX], *joined;
 	struct stat st;
-	ssize_t len;
-	int root;
+	ssize_t len = -1;
+	/* One handle: the owner and the target are those of the same link. */
+	int root, link = openat(w->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 
-	if (fstatat(w->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return -1;
+	if (link < 0 || fstat(link, &st) < 0)
+		goto out;
 	errno = S_ISLNK(st.st_mode) ? ELOOP : ENOTDIR;
-	if (!S_ISLNK(st.st_mode) || w->links == LINKS_MAX)
-		return -1;
-	len = readlinkat(w->fd, name, target, sizeof(target) - 1);
+	if (S_ISLNK(st.st_mode) && w->links < LINKS_MAX)
+		len = readlinkat(link, "", target, sizeof(target) - 1);
+out:
+	close_quietly(link);
 	if (len < 0)
 		return -1;
 	target[len] = '\0';
