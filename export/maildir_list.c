@@ -5,6 +5,7 @@
 #include "format/limits.h"
 #include "format/record.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -553,21 +554,18 @@ static int by_order(const void *pa, const void *pb, void *ctx)
 	return diff;
 }
 
-int maildir_list_number(struct maildir_list *l, uint32_t *uidnext, struct mbx_err *err)
+void maildir_list_number(struct maildir_list *l, uint32_t *uidnext)
 {
 	size_t count = l->count - l->listed;
 	struct maildir_msg *tail;
 
+	assert(count <= UINT32_MAX - *uidnext);
 	if (count == 0 || l->msgs == NULL)
-		return 0;
+		return;
 	tail = l->msgs + l->listed;
-	if (count >= UINT32_MAX - *uidnext)
-		return mbx_fail_code(err, ERR_USER, MBX_IOERR, "no UIDs are left for %zu files",
-		                     count);
 	qsort_r(tail, count, sizeof(*tail), by_order, l);
 	for (size_t i = 0; i < count; i++)
 		tail[i].uid = (*uidnext)++;
 	/* The order of the tail has changed under the hash table. */
 	fill_slots(l);
-	return 0;
 }

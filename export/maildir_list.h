@@ -76,8 +76,8 @@ size_t maildir_list_sort(struct maildir_list *l);
 int maildir_list_scan(struct maildir_list *l, const struct tree *box, struct mbx_err *err);
 
 /* Sorts the files that are not in the database as the server would when it next looks, and gives
- * them UIDs from *uidnext on, which is moved. -1 (ERR_USER) when UIDs run out. */
-int maildir_list_number(struct maildir_list *l, uint32_t *uidnext, struct mbx_err *err);
+ * them UIDs from *uidnext on, which is moved. There must be so many UIDs. */
+void maildir_list_number(struct maildir_list *l, uint32_t *uidnext);
 
 /* Index of a base name, SIZE_MAX if there is none. */
 size_t maildir_list_find(const struct maildir_list *l, struct slice base);

@@ -478,6 +478,22 @@ static int match_list(struct maildir_reader *r, uint32_t *uidnext, struct mbx_er
 	}
 }
 
+/* The database has no UID left for the files that are not in it: it counts as none. */
+static int begin_anew(struct maildir_reader *r, uint32_t *uidnext, struct mbx_err *err)
+{
+	struct maildir_list *l = &r->box->list;
+
+	maildir_say(
+	    r, REPORT_WARNING, "void-uidlist", r->box->path,
+	    "%s: no UIDs are left for %zu messages that are not in it, and so the mailbox is "
+	    "given new ones",
+	    r->flavour->database, l->unlisted);
+	maildir_list_reset(l);
+	r->has_database = false;
+	*uidnext = 1;
+	return maildir_list_scan(l, &r->box->dir, err);
+}
+
 /* Makes the list of the folder in hand. */
 static int load_list(struct maildir_reader *r, struct mbx_err *err)
 {
@@ -487,8 +503,12 @@ static int load_list(struct maildir_reader *r, struct mbx_err *err)
 
 	if (r->opts.frozen && stamp_folder(r, &r->folder->stamp, err) < 0)
 		return -1;
-	if (match_list(r, &uidnext, err) < 0 || maildir_list_number(l, &uidnext, err) < 0 ||
-	    maildir_box_ready(r->box, err) < 0)
+	if (match_list(r, &uidnext, err) < 0)
+		return -1;
+	if (l->unlisted > UINT32_MAX - uidnext && begin_anew(r, &uidnext, err) < 0)
+		return -1;
+	maildir_list_number(l, &uidnext);
+	if (maildir_box_ready(r->box, err) < 0)
 		return -1;
 	r->rec.uidvalidity = r->header.uidvalidity;
 	r->rec.uidnext = uidnext;

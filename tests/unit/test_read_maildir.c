@@ -179,6 +179,14 @@ static const struct {
 	  ":LAYOUT=fs:INBOX=%/m/INBOX",
 	  "B INBOX v7 n2 x1 +derived\nM 1  n=1 s1 \"x\"\nE 1 0\n"
 	  "B INBOX/S v1 n1 x0 +invented +derived\nE 0 0\n" DONE(2, 1, 0, 0) },
+	{ "the last UID there is", "f m/cur/1:2, x\nf m/dovecot-uidlist 3 V7 N4294967294|\n", "m",
+	  "",
+	  "B INBOX v7 n4294967295 x1 +derived\nM 4294967294  n=1 s1 \"x\"\nE 1 0\n" DONE(1, 1, 0,
+	                                                                                 0) },
+	{ "no UID is left for a file that is not in the list: all get new ones",
+	  "f m/cur/1:2,S x\nf m/cur/2:2, y\nf m/dovecot-uidlist 3 V7 N4294967295|9 :1|\n", "m", "",
+	  "B INBOX v1 n3 x2 +invented +derived\nM 1 S n=1 s1 \"x\"\nM 2  n=2 s1 \"y\"\nE 2 0\n" DONE(
+	      1, 2, 0, 0) },
 	{ "LAYOUT=index is not there yet", "d m/cur\n", "m", ":LAYOUT=index", "? 69\n" },
 	{ "LAYOUT=what", "d m/cur\n", "m", ":LAYOUT=what", "? 64\n" },
 	{ "DIRNAME that walks out", "d m/cur\n", "m", ":DIRNAME=..", "? 64\n" },
