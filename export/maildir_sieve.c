@@ -12,7 +12,8 @@
 /*
  * Sieve scripts as Pigeonhole keeps them: sieve/<name>.sieve, and .dovecot.sieve, a symbolic link
  * to the active one. A regular file in the place of the link is an active script without a name:
- * Pigeonhole itself moves it into the directory as "dovecot.orig" before it writes a link.
+ * Pigeonhole itself moves it into the directory as "dovecot.orig" before it writes a link. Here it
+ * gets a number behind that if there is such a script already.
  */
 #define SCRIPT_SUFFIX ".sieve"
 #define SCRIPT_RESCUE "dovecot.orig"
@@ -99,6 +100,21 @@ static void take_link(struct maildir_reader *r, const char *shown, char *target)
 		            shown, name);
 }
 
+/* An active script that is no link. */
+static void rescue_active(struct maildir_reader *r, const struct tree *dir, const char *file)
+{
+	char *name = xstrdup(SCRIPT_RESCUE);
+
+	for (unsigned i = 1; has_script(r, name); i++) {
+		free(name);
+		name = xasprintf("%s.%u", SCRIPT_RESCUE, i);
+	}
+	add_script(r, dir, file, name);
+	if (has_script(r, name))
+		maildir_add_item(r, ACCOUNT_SIEVE_ACTIVE, name, NULL, 0);
+	free(name);
+}
+
 /* The active script, by its link in dir. */
 static void read_active(struct maildir_reader *r, const struct tree *dir, const char *file)
 {
@@ -117,9 +133,7 @@ static void read_active(struct maildir_reader *r, const struct tree *dir, const 
 			take_link(r, shown, target);
 		}
 	} else {
-		add_script(r, dir, file, SCRIPT_RESCUE);
-		if (has_script(r, SCRIPT_RESCUE))
-			maildir_add_item(r, ACCOUNT_SIEVE_ACTIVE, SCRIPT_RESCUE, NULL, 0);
+		rescue_active(r, dir, file);
 	}
 	free(shown);
 }

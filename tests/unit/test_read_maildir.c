@@ -230,6 +230,11 @@ static const struct {
 	  "d joe/cur\nf joe/sieve/a.sieve keep;|\nf joe/.dovecot.sieve stop;|\n", "joe", "",
 	  "A 2 a keep;|\nA 2 dovecot.orig stop;|\nA 3 dovecot.orig\n"
 	  "B INBOX v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 0, 0) },
+	{ "a script without a name beside one that has the name it is given",
+	  "d joe/cur\nf joe/sieve/dovecot.orig.sieve keep;|\nf joe/.dovecot.sieve stop;|\n", "joe",
+	  "",
+	  "A 2 dovecot.orig keep;|\nA 2 dovecot.orig.1 stop;|\nA 3 dovecot.orig.1\n"
+	  "B INBOX v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 0, 0) },
 	{ "Sieve by keys; of the link only its last component counts",
 	  "d m/cur\nf s/a.sieve keep;|\nl act /etc/somewhere/a.sieve\n", "m",
 	  ":SIEVE=%/s:ACTIVE=%/act",
