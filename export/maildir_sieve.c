@@ -141,22 +141,18 @@ static void read_active(struct maildir_reader *r, const struct tree *dir, const 
 /* The active script, whose path ACTIVE= gives. */
 static void read_active_at(struct maildir_reader *r, const char *path)
 {
-	const char *slash = strrchr(path, '/');
-	char *parent = slash == NULL   ? xstrdup(".")
-	               : slash == path ? xstrdup("/")
-	                               : xstrndup(path, (size_t)(slash - path));
 	struct mbx_err err;
 	struct tree dir;
-	int ret = tree_open_root(parent, &dir, &err);
+	const char *file;
+	int ret = tree_open_parent(path, &dir, &file, &err);
 
 	if (ret == 1) {
 		dir.owner = r->store->root.owner;
-		read_active(r, &dir, slash != NULL ? slash + 1 : path);
+		read_active(r, &dir, file);
 	} else if (ret < 0) {
 		maildir_unreadable(r, NULL, &err);
 	}
 	tree_release(&dir);
-	free(parent);
 }
 
 void maildir_sieve(struct maildir_reader *r, const struct store_loc *loc, const struct tree *home)

@@ -227,9 +227,7 @@ static void parse_attributes(struct dovecot_reader *d, const char *shown, const 
 static void read_attributes(struct dovecot_reader *d, const struct store_loc *loc,
                             const struct tree *home)
 {
-	const char *path = store_loc_key(loc, "ATTRIBUTES");
-	const char *slash = path != NULL ? strrchr(path, '/') : NULL;
-	const char *file = path == NULL ? "dovecot-attributes" : slash != NULL ? slash + 1 : path;
+	const char *path = store_loc_key(loc, "ATTRIBUTES"), *file = "dovecot-attributes";
 	struct mbx_err err;
 	struct tree dir;
 	struct buf data;
@@ -237,13 +235,8 @@ static void read_attributes(struct dovecot_reader *d, const struct store_loc *lo
 
 	tree_init(&dir);
 	if (path != NULL) {
-		char *parent = slash == NULL   ? xstrdup(".")
-		               : slash == path ? xstrdup("/")
-		                               : xstrndup(path, (size_t)(slash - path));
-
-		ret = tree_open_root(parent, &dir, &err);
+		ret = tree_open_parent(path, &dir, &file, &err);
 		dir.owner = d->base.store->root.owner;
-		free(parent);
 	}
 	buf_init(&data);
 	if (ret == 1)

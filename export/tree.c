@@ -163,6 +163,22 @@ int tree_open_root(const char *path, struct tree *t, struct mbx_err *err)
 	return 1;
 }
 
+int tree_open_parent(const char *path, struct tree *t, const char **name_r, struct mbx_err *err)
+{
+	const char *slash = strrchr(path, '/');
+	char *parent;
+	int ret;
+
+	*name_r = slash != NULL ? slash + 1 : path;
+	if (slash == NULL)
+		parent = xstrdup(".");
+	else
+		parent = xstrndup(path, slash == path ? 1 : (size_t)(slash - path));
+	ret = tree_open_root(parent, t, err);
+	free(parent);
+	return ret;
+}
+
 /* What a strange file is, in words. */
 static const char *kind_of(mode_t mode)
 {

@@ -33,6 +33,8 @@ void tree_init(struct tree *t);    /* closed */
 void tree_release(struct tree *t); /* a closed one is fine */
 
 int tree_open_root(const char *path, struct tree *t, struct mbx_err *err);
+/* The same for the directory that holds path; *name_r is what path is called in it. */
+int tree_open_parent(const char *path, struct tree *t, const char **name_r, struct mbx_err *err);
 
 /* Opens directory `rel`, one or more levels below; "" opens the same directory anew. */
 int tree_open_sub(const struct tree *t, const char *rel, struct tree *sub, struct mbx_err *err);
