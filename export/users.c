@@ -171,7 +171,8 @@ static int next_user(struct users *u, struct record *rec, struct mbx_err *err)
 	}
 	if (err->scope == ERR_FATAL)
 		return -1;
-	if (err->code == MBX_NOINPUT && !user->named) {
+	/* Who has no location here was found by it: a key fails him, and he has mail. */
+	if (err->code == MBX_NOINPUT && !user->named && u->loc != NULL) {
 		report_say(u->opts.report, REPORT_NOTE, "skipped", user->name, NULL, 0,
 		           "skipped: %s", err->text);
 		leave_user(u);

@@ -477,25 +477,41 @@ static int find_home(struct store_loc *loc, const char *home, struct mbx_err *er
 	return ret;
 }
 
+/* The root of a user's store; caller frees. NULL with err. */
+static char *expand_root(const struct store_spec *spec, const char *user, const char *home,
+                         struct mbx_err *err)
+{
+	const char *fault = component_fault((const unsigned char *)user, strlen(user));
+	struct buf text;
+	int ret;
+
+	if (fault != NULL) {
+		mbx_fail_code(err, ERR_USER, MBX_NOINPUT, "user name refused: \"%s\" %s", user,
+		              fault);
+		return NULL;
+	}
+	buf_init(&text);
+	ret = expand(spec->location, user, home, &text, err);
+	strip_slashes(&text);
+	if (ret == 0)
+		return buf_detach(&text);
+	buf_release(&text);
+	return NULL;
+}
+
 int store_loc_expand(const struct store_spec *spec, const char *user, const char *home,
                      struct store_loc **loc_r, struct mbx_err *err)
 {
 	struct store_loc *loc = xcalloc(1, sizeof(*loc));
-	const char *fault = component_fault((const unsigned char *)user, strlen(user));
 	struct buf text;
-	int ret = 0;
+	int ret;
 
 	buf_init(&text);
 	loc->spec = spec;
 	loc->user = xstrdup(user);
 	loc->values = xcalloc(spec->key_count, sizeof(*loc->values));
-	if (fault != NULL)
-		ret = mbx_fail_code(err, ERR_USER, MBX_NOINPUT, "user name refused: \"%s\" %s",
-		                    user, fault);
-	if (ret == 0)
-		ret = expand(spec->location, user, home, &text, err);
-	strip_slashes(&text);
-	loc->root = buf_detach(&text);
+	loc->root = expand_root(spec, user, home, err);
+	ret = loc->root != NULL ? 0 : -1;
 	if (ret == 0)
 		ret = find_home(loc, home, err);
 	for (size_t i = 0; ret == 0 && i < spec->key_count; i++) {
@@ -559,14 +575,22 @@ static int walk_component(struct walk *w, const char *path, size_t at);
 static bool walk_proven(struct walk *w, const char *user, const char *path)
 {
 	struct mbx_err ignored;
-	struct store_loc *loc;
-	bool same;
+	char *root = expand_root(w->spec, user, w->home, &ignored);
+	bool same = root != NULL && strcmp(root, path) == 0;
 
-	if (store_loc_expand(w->spec, user, w->home, &loc, &ignored) < 0)
-		return false;
-	same = strcmp(loc->root, path) == 0;
-	store_loc_free(loc);
+	free(root);
 	return same;
+}
+
+/* Whether a user's store may be there. What cannot be looked at is a user who fails when opened,
+ * and alone. */
+static bool may_be_store(const struct walk *w, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return errno != ENOENT && errno != ENOTDIR && errno != ELOOP;
+	return S_ISDIR(st.st_mode) || (S_ISREG(st.st_mode) && strcmp(w->spec->driver, "mbox") == 0);
 }
 
 static void walk_add(struct walk *w, char *user)
@@ -582,16 +606,9 @@ static int walk_end(struct walk *w, const char *path)
 	const char *name = w->captured[TOKEN_NAME];
 	const char *domain = w->captured[TOKEN_DOMAIN];
 	char *user;
-	struct stat st;
 
-	/* What cannot be looked at is a user who fails when opened, and alone. */
-	if (stat(path, &st) < 0) {
-		if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)
-			return 0;
-	} else if (!S_ISDIR(st.st_mode) &&
-	           !(S_ISREG(st.st_mode) && strcmp(w->spec->driver, "mbox") == 0)) {
+	if (!may_be_store(w, path))
 		return 0;
-	}
 	if (whole != NULL)
 		user = xstrdup(whole);
 	else if (domain != NULL)
@@ -659,7 +676,8 @@ static int walk_directory(struct walk *w, const char *path, size_t at)
 				ret = mbx_fail(w->err, ERR_FATAL, errno, "read %s", path);
 			break;
 		}
-		if (entry->d_name[0] == '.')
+		/* The file system's own directory is closed to all but root. */
+		if (entry->d_name[0] == '.' || strcmp(entry->d_name, "lost+found") == 0)
 			continue;
 		below = xasprintf("%s%s", path, entry->d_name);
 		ret = walk_match(w, below, at, entry->d_name);
@@ -737,14 +755,11 @@ static int walk_passwd(struct walk *w)
 	setpwent();
 	while ((entry = getpwent()) != NULL) {
 		struct mbx_err ignored;
-		struct store_loc *loc;
-		struct stat st;
+		char *root = expand_root(w->spec, entry->pw_name, NULL, &ignored);
 
-		if (store_loc_expand(w->spec, entry->pw_name, NULL, &loc, &ignored) < 0)
-			continue;
-		if (stat(loc->root, &st) == 0 && S_ISDIR(st.st_mode))
+		if (root != NULL && may_be_store(w, root))
 			walk_add(w, xstrdup(entry->pw_name));
-		store_loc_free(loc);
+		free(root);
 	}
 	endpwent();
 	return 0;

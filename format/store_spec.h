@@ -54,10 +54,11 @@ void store_loc_free(struct store_loc *loc);
 const char *store_loc_key(const struct store_loc *loc,
                           const char *name); /* NULL: not given; "" for a flag */
 
-/* Walks the template of a spec on disk and calls found() with each user whose expansion gives the
+/* Walks the location of a spec on disk and calls found() with each user whose expansion gives the
  * same path back and is a directory (mbox: or a file), ascending by name bytes, each once. Names
- * with a leading dot, so ".mbx-*", are skipped. found() stops the walk by -1, with err filled.
- * 64: the template does not tell the names (no full %u or %n); 66: its fixed part is not there. */
+ * with a leading dot, so ".mbx-*", and lost+found are skipped. found() stops the walk by -1, with
+ * err filled. 64: the template does not tell the names (no full %u or %n); 66: its fixed part is
+ * not there. */
 int store_spec_walk(const struct store_spec *spec, const char *home,
                     int (*found)(void *ctx, const char *user), void *ctx, struct mbx_err *err);
 

@@ -1,6 +1,6 @@
 # Which users: templates, masks, files, -A; what a name may not be; one failure among many.
 . "$MBX_TOP/tests/cli/lib.sh"
-mkdir -p v/a.org/joe v/a.org/lost+found v/b.org/.hidden v/c:d
+mkdir -p v/a.org/joe v/a.org/empty v/b.org/.hidden v/c:d
 maildir v/a.org/joe/Maildir
 maildir v/a.org/sue/Maildir
 maildir v/b.org/ann/Maildir
@@ -25,7 +25,7 @@ check "%L" [ "$(users -u JOE@A.ORG 'maildir:v/%Ld/%Ln/Maildir')" = 'JOE@A.ORG ' 
 check "digits" [ "$(users -u joe 'maildir:v/%0.0n' 2>&1)" = '' ]
 check "-A skips what is no store" [ "$(users -A 'maildir:v/a.org/%u')" = 'flat ' ]
 run 0 mbxexport -n -v -A 'maildir:v/a.org/%u'
-says "lost+found: skipped"
+says "empty: skipped"
 check "one user, -u names it" [ "$(users -u other maildir:v/c::d/zed)" = 'other ' ]
 check "one user, else the login" [ "$(users maildir:v/c::d/zed)" = "$(id -un) " ]
 

@@ -266,6 +266,7 @@ static void tree_setup(void)
 		"flat/x-y-z",
 		"flat/me@h",
 		"flat/Upper",
+		"flat/lost+found",
 	};
 	char name[] = "/tmp/mbx-unit-XXXXXX";
 	char *file;
@@ -302,6 +303,7 @@ static const struct {
 	{ "maildir:@/%d/%n/Maildir", NULL, "ann@b.org bob@b.org joe@a.org ", 0 },
 	{ "maildir:@/a.org/%n/", NULL, "joe sue ", 0 },
 	{ "maildir:@/a.org/%n/Maildir", NULL, "joe ", 0 },
+	{ "maildir:@/a.org/%n:CONTROL=/c/%d:INDEX=~/x", NULL, "joe sue ", 0 },
 	{ "maildir:@//a.org//%u/Maildir", NULL, "joe ", 0 },
 	{ "maildir:@/shard/%1n/%n", NULL, "Jim joe ", 0 },
 	{ "maildir:@/shard/%1Ln/%n", NULL, "joe ", 0 },
