@@ -114,9 +114,10 @@ static int open_key_root(struct dovecot_reader *d, const struct store_loc *loc, 
 	if (path == NULL)
 		return 0;
 	ret = tree_open_root(path, t, err);
+	/* Not 66: by that a user of -A is passed over, and this one has mail. */
 	if (ret == 0)
-		return mbx_fail_code(err, ERR_USER, MBX_NOINPUT,
-		                     "%s=%s: there is no such directory", key, path);
+		return mbx_fail_code(err, ERR_USER, MBX_IOERR, "%s=%s: there is no such directory",
+		                     key, path);
 	if (ret == 1 && t->owner != d->base.store->root.owner)
 		return mbx_fail_code(err, ERR_USER, MBX_NOPERM,
 		                     "%s=%s: belongs to uid %u, not to uid %u", key, path,

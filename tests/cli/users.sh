@@ -26,6 +26,8 @@ check "digits" [ "$(users -u joe 'maildir:v/%0.0n' 2>&1)" = '' ]
 check "-A skips what is no store" [ "$(users -A 'maildir:v/a.org/%u')" = 'flat ' ]
 run 0 mbxexport -n -v -A 'maildir:v/a.org/%u'
 says "empty: skipped"
+run 74 mbxexport -n -A "$T:CONTROL=$PWD/none/%u"
+check "no user is left out" grep -q "3 users failed" err
 check "one user, -u names it" [ "$(users -u other maildir:v/c::d/zed)" = 'other ' ]
 check "one user, else the login" [ "$(users maildir:v/c::d/zed)" = "$(id -un) " ]
 

@@ -162,7 +162,7 @@ static const struct {
 	  "m", ":CONTROL=%/c:LAYOUT=fs",
 	  "B INBOX v7 n2 x1 +derived\nM 1  n=1 s1 \"x\"\nE 1 0\nB A v0 n0 x0 +noselect\nE 0 0\n"
 	  "B A/B v8 n9 x0 +derived\nE 0 0\n" DONE(3, 1, 0, 0) },
-	{ "CONTROL that is not there", "d m/cur\n", "m", ":CONTROL=%/c", "? 66\n" },
+	{ "CONTROL that is not there", "d m/cur\n", "m", ":CONTROL=%/c", "? 74\n" },
 	{ "INBOX elsewhere",
 	  "f i/cur/1:2, x\nf i/dovecot-uidlist 3 V7 N2|1 :1|\nd m/.S/cur\n"
 	  "f m/cur/9:2, not this\n",
