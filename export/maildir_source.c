@@ -71,7 +71,7 @@ int maildir_side_file(struct maildir_reader *r, const struct tree *dir, const ch
 
 /* Account items and folders. */
 
-void maildir_add_item(struct maildir_reader *r, enum account_kind kind, const char *name,
+bool maildir_add_item(struct maildir_reader *r, enum account_kind kind, const char *name,
                       const void *value, size_t len)
 {
 	struct maildir_item *item;
@@ -80,7 +80,7 @@ void maildir_add_item(struct maildir_reader *r, enum account_kind kind, const ch
 	if (r->item_count == LIMIT_SUBSCRIPTIONS || r->item_bytes + bytes > LIMIT_ACCOUNT_BYTES) {
 		maildir_unreadable_text(r, NULL, "\"%s\": too many or too large account items",
 		                        name);
-		return;
+		return false;
 	}
 	if (r->item_count == r->item_cap) {
 		r->item_cap = r->item_cap != 0 ? r->item_cap * 2 : 32;
@@ -95,6 +95,7 @@ void maildir_add_item(struct maildir_reader *r, enum account_kind kind, const ch
 		item->rec.value = arena_memdup(&r->arena, value, len);
 	item->rec.value_len = len;
 	r->item_bytes += bytes;
+	return true;
 }
 
 static int by_item(const void *pa, const void *pb)
@@ -178,15 +179,17 @@ void maildir_subscriptions(struct maildir_reader *r, bool courier,
 	struct subs subs;
 	enum subs_result res;
 	size_t bad = 0;
+	bool room = true;
 
 	buf_init(&data);
 	buf_init(&path);
 	if (maildir_side_file(r, dir, file, LIMIT_ACCOUNT_BYTES, NULL, &data)) {
 		subs_open(&subs, courier ? SUBS_COURIER : SUBS_DOVECOT, naming, buf_str(&data),
 		          data.len);
-		while ((res = subs_next(&subs, &path)) != SUBS_END) {
+		while (room && (res = subs_next(&subs, &path)) != SUBS_END) {
 			if (res == SUBS_OK || res == SUBS_RAW)
-				maildir_add_item(r, ACCOUNT_SUBSCRIPTION, buf_str(&path), NULL, 0);
+				room = maildir_add_item(r, ACCOUNT_SUBSCRIPTION, buf_str(&path),
+				                        NULL, 0);
 			else if (bad++ < WARNINGS_SAID)
 				maildir_say(r, REPORT_WARNING, "subscription", NULL,
 				            "%s/%s: \"%.*s\" is no mailbox of this user", dir->path,

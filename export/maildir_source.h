@@ -94,9 +94,9 @@ struct maildir_reader {
 int maildir_open(const struct maildir_flavour *flavour, const struct store_loc *loc,
                  const struct reader_opts *opts, struct source **src_r, struct mbx_err *err);
 
-/* Account items, in any order; name and value are copied. Beyond LIMIT_ACCOUNT_BYTES or
- * LIMIT_SUBSCRIPTIONS they are unreadable. */
-void maildir_add_item(struct maildir_reader *r, enum account_kind kind, const char *name,
+/* Account items, in any order; name and value are copied. False beyond LIMIT_ACCOUNT_BYTES or
+ * LIMIT_SUBSCRIPTIONS: that was said, and counts as unreadable. */
+bool maildir_add_item(struct maildir_reader *r, enum account_kind kind, const char *name,
                       const void *value, size_t len);
 /* Reports *err and counts one unreadable item. path may be NULL. */
 void maildir_unreadable(struct maildir_reader *r, const char *path, const struct mbx_err *err);

@@ -598,6 +598,27 @@ START_TEST(hollow)
 }
 END_TEST
 
+/* A list without end is told once. */
+START_TEST(many_subscriptions)
+{
+	struct buf text, out;
+	struct treefix t;
+
+	buf_init(&text);
+	buf_init(&out);
+	buf_puts(&text, "d m/cur\nf m/subscriptions ");
+	for (unsigned i = 0; i < LIMIT_SUBSCRIPTIONS + 3; i++)
+		buf_puts(&text, "a|");
+	treefix_make(&t, buf_str(&text));
+	treefix_read(&t, &reader_maildir, "m", "", NULL, &out);
+	ck_assert_str_eq(buf_str(&out),
+	                 "A 0 a\nB INBOX v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 1, 0));
+	buf_release(&text);
+	buf_release(&out);
+	treefix_free(&t);
+}
+END_TEST
+
 /* Takes all bodies of a store and closes its source: they live longer. */
 static size_t take_bodies(const struct treefix *t, struct body **bodies, size_t max)
 {
@@ -1072,6 +1093,7 @@ Suite *read_maildir_suite(void)
 	tcase_add_loop_test(tc, locked, 0, ARRAY_SIZE(locks));
 	tcase_add_test(tc, lock_signals);
 	tcase_add_test(tc, hollow);
+	tcase_add_test(tc, many_subscriptions);
 	tcase_add_loop_test(tc, sized, 0, ARRAY_SIZE(sizes));
 	tcase_add_loop_test(tc, compressed, 0, ARRAY_SIZE(packed));
 	tcase_add_loop_test(tc, resized, 0, 2);
