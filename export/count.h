@@ -6,7 +6,7 @@
 
 /*
  * The sink of a dry run: counts and tells, reads no body. Bytes are those that the store keeps for
- * each message (of a compressed one: its plain size if the store tells it, else nothing).
+ * each message (of a compressed one: its plain size if its name tells it).
  * Says each mailbox as a note, each user as a row of the table. A user with more unreadable
  * messages than bad_limit fails (74), as in an export.
  */
