@@ -529,16 +529,13 @@ static void take_keywords(struct courier_reader *c, uint32_t set, struct rec_msg
 	const struct buf *from = (set & IN_UPDATES) != 0 ? &c->updates : &c->list;
 	size_t at = set & ~IN_UPDATES;
 	struct slice ids, rest = slice_of(buf_str(from) + at, from->len - at);
-	uint64_t id;
+	size_t id;
 
 	ids = slice_of(rest.ptr, slice_find(rest, '\n'));
 	rec->keywords = c->message_keywords;
-	while (ids.len != 0 && rec->keyword_count < LIMIT_KEYWORDS) {
-		if (!slice_number(&ids, UINT32_MAX, &id)) {
-			ids = slice_skip(ids, 1);
-			continue;
-		}
-		if (id < c->name_count && c->names[id] != NULL)
+	while (rec->keyword_count < LIMIT_KEYWORDS &&
+	       courier_keywords_id(&ids, c->name_count, &id)) {
+		if (c->names[id] != NULL)
 			c->message_keywords[rec->keyword_count++] = c->names[id];
 	}
 }

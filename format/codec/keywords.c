@@ -103,13 +103,13 @@ bool courier_keywords_next(struct courier_keywords *k, struct slice *base, struc
 	return false;
 }
 
-bool courier_keywords_id(const struct courier_keywords *k, struct slice *ids, size_t *id_r)
+bool courier_keywords_id(struct slice *ids, size_t count, size_t *id_r)
 {
 	while (ids->len > 0) {
 		uint64_t id;
 
 		if (slice_number(ids, LIMIT_KEYWORDS, &id)) {
-			if (id < k->count) {
+			if (id < count) {
 				*id_r = (size_t)id;
 				return true;
 			}

@@ -43,9 +43,9 @@ int courier_keywords_open(struct courier_keywords *k, const char *data, size_t l
 void courier_keywords_release(struct courier_keywords *k);
 /* Next message: its base name and its id list as text. False at the end. */
 bool courier_keywords_next(struct courier_keywords *k, struct slice *base, struct slice *ids);
-/* Takes the next id off the list: true and *id_r < count. Ids that name nothing are skipped, as
- * Courier does. Ids may repeat. */
-bool courier_keywords_id(const struct courier_keywords *k, struct slice *ids, size_t *id_r);
+/* Takes the next id off the list: true and *id_r < count, the number of names. Ids that name
+ * nothing are skipped, as Courier does. Ids may repeat. */
+bool courier_keywords_id(struct slice *ids, size_t count, size_t *id_r);
 
 /* Writing :list: all names, then put_end, then the entries. A name must be one word (no LF, not
  * empty); false and nothing written otherwise. */

@@ -42,7 +42,7 @@ static void courier_list(const char *data, size_t size, struct buf *out)
 	while (courier_keywords_next(&k, &base, &ids)) {
 		size_t count = 0, id;
 
-		while (count < 100 && courier_keywords_id(&k, &ids, &id)) {
+		while (count < 100 && courier_keywords_id(&ids, k.count, &id)) {
 			fuzz_check(id < k.count);
 			numbers[count++] = (uint32_t)id;
 		}

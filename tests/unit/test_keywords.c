@@ -69,7 +69,7 @@ static void dump_list(struct buf *out, const char *text, size_t len)
 	buf_puts(out, "| ");
 	while (courier_keywords_next(&k, &base, &ids)) {
 		buf_printf(out, "%.*s=", (int)base.len, base.ptr);
-		while (courier_keywords_id(&k, &ids, &id))
+		while (courier_keywords_id(&ids, k.count, &id))
 			buf_printf(out, "%zu,", id);
 		buf_puts(out, " ");
 	}

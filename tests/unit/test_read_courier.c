@@ -39,6 +39,9 @@ static const struct {
 	{ "keywords", DB "f m/courierimapkeywords/:list $Junk|Work||1.a:1 0|4.d:0|gone:1|2.b:9|\n",
 	  HEAD "\nM 1 S k=Work,$Junk n=1.a s1 \"a\"\nM 2  n=2.b s1 \"b\"\n"
 	       "M 4  k=$Junk n=4.d s1 \"d\"\nE 3 0\n" DONE(1, 3, 0, 0) },
+	{ "a keyword's number that is none",
+	  DB "f m/courierimapkeywords/:list $Junk||1.a:40000000000|\n",
+	  HEAD "\n" MSGS DONE(1, 3, 0, 0) },
 	{ "keywords that are too long, or hold NUL",
 	  DB "f m/courierimapkeywords/:list Work|x" TEN(TEN(TEN(
 	      "k"))) "|||1.a:1 0|\n"
