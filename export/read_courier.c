@@ -71,7 +71,7 @@ static int hints_of_folders(struct courier_reader *c, struct charset_hints *h, s
 	if (dir == NULL)
 		return -1;
 	while ((ret = tree_next(root, dir, &de, err)) == 1) {
-		if (de->d_name[0] == '.')
+		if (de->d_name[0] == '.' && de->d_type != DT_REG)
 			take_hint(h, de->d_name, strlen(de->d_name));
 	}
 	(void)closedir(dir);

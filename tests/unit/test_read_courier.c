@@ -87,6 +87,9 @@ static const struct {
 	  "d m/.a&AOQ-/cur\nd m/.am&-p/cur\nd m/.x/cur\nf m/courierimapsubscribed INBOX.a&AOQ-|\n",
 	  "A 0 a\xc3\xa4\nB am&p v1 n1 x0 +invented\nE 0 0\nB a\xc3\xa4 v1 n1 x0 +invented\n"
 	  "E 0 0\nB x v1 n1 x0 +invented\nE 0 0\n" DONE(3, 0, 0, 0) },
+	{ "the names of files tell nothing of those of folders",
+	  "d m/.am&-p/cur\nf m/.R&D x\nf m/.\xc3\xa4 x\n",
+	  "B am&p v1 n1 x0 +invented\nE 0 0\n" DONE(1, 0, 0, 0) },
 	{ "no ACL anywhere, and the default written out",
 	  "d m/cur\nd m/.S/cur\nf m/.S/courierimapacl owner aceilrstwx|administrators "
 	  "aceilrstwx|\n",
