@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define SIDE_FILE_MAX (1024u * 1024)      /* update files of keywords, ACL: far below it */
+#define UPDATES_MAX   (16u * 1024 * 1024) /* a folder's pending sets; a session leaves few */
 #define SUBSCRIPTIONS "courierimapsubscribed"
 #define KEYWORD_DIR   "courierimapkeywords"
 #define ACL_FILE      "courierimapacl"
@@ -234,18 +235,25 @@ static void apply_update(struct courier_reader *c, const struct tree *dir, const
 	struct buf data;
 	size_t begin = c->updates.len;
 
+	if (begin >= UPDATES_MAX) {
+		maildir_unreadable_text(r, r->folder->path, "%s/%s: too many pending keywords",
+		                        dir->path, u->file);
+		return;
+	}
 	buf_init(&data);
 	if (maildir_side_file(r, dir, u->file, SIDE_FILE_MAX, r->folder->path, &data)) {
 		rest = slice_of(buf_str(&data), data.len);
 		while (courier_update_next(&rest, &keyword)) {
 			size_t id = keyword_id(c, keyword);
 
-			if (id != SIZE_MAX)
-				buf_printf(&c->updates, "%zu ", id);
-			else
+			if (id == SIZE_MAX) {
 				maildir_unreadable_text(r, r->folder->path,
 				                        "%s/%s: too many or too long keywords",
 				                        dir->path, u->file);
+				continue;
+			}
+			buf_putu(&c->updates, id);
+			buf_putc(&c->updates, ' ');
 		}
 		buf_putc(&c->updates, '\n');
 		need_sets(c);

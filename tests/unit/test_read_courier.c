@@ -132,6 +132,33 @@ static const struct {
 	  HEAD "\n" MSGS DONE(1, 3, 4, 0) },
 };
 
+/* Many names of one update file cost a user nothing: what is kept of them is bounded. */
+START_TEST(many_updates)
+{
+	struct buf text, out;
+	struct treefix t;
+
+	buf_init(&text);
+	buf_init(&out);
+	buf_puts(&text, "d m/cur\nf m/courierimapkeywords/0 ");
+	for (int i = 0; i < 512 * 1024; i++)
+		buf_puts(&text, "a|");
+	for (int i = 0; i < 18; i++)
+		buf_printf(&text, "\nf m/cur/%d:2, x", i);
+	for (int i = 1; i < 18; i++)
+		buf_printf(&text, "\nh m/courierimapkeywords/%d m/courierimapkeywords/0", i);
+	buf_puts(&text, "\n");
+	treefix_make(&t, buf_str(&text));
+	treefix_read(&t, &reader_courier, "m", "", NULL, &out);
+	ck_assert_ptr_nonnull(strstr(buf_str(&out), "M 16  k=a,a"));
+	ck_assert_ptr_nonnull(strstr(buf_str(&out), "M 17  n=16"));
+	ck_assert_ptr_nonnull(strstr(buf_str(&out), "\nE 18 0\n" DONE(1, 18, 2, 0)));
+	buf_release(&text);
+	buf_release(&out);
+	treefix_free(&t);
+}
+END_TEST
+
 /* The keys that decide the charset. */
 static const struct {
 	const char *keys, *expect;
@@ -182,6 +209,7 @@ Suite *read_courier_suite(void)
 	TCase *tc = tcase_create("rules");
 
 	tcase_set_timeout(tc, 30);
+	tcase_add_test(tc, many_updates);
 	tcase_add_loop_test(tc, charset_keys, 0, ARRAY_SIZE(charsets));
 	tcase_add_loop_test(tc, rules, 0, ARRAY_SIZE(cases));
 	suite_add_tcase(s, tc);
