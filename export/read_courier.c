@@ -406,6 +406,7 @@ static void read_popsizes(struct courier_reader *c)
 	struct popsize_entry e;
 	struct popsize list;
 	struct buf data;
+	size_t too_long = 0;
 
 	buf_init(&data);
 	if (maildir_side_file(r, &r->box->dir, "courierpop3dsizelist", LIMIT_SIDE_FILE,
@@ -414,17 +415,28 @@ static void read_popsizes(struct courier_reader *c)
 		buf_putc(&c->uidl_text, '\0');
 		while (popsize_next(&list, &e)) {
 			struct slice base = maildir_list_cut(&r->box->list, e.name.ptr, e.name.len);
-			size_t at = maildir_list_find(&r->box->list, base);
+			size_t begin, at = maildir_list_find(&r->box->list, base);
 
 			if (at == SIZE_MAX)
 				continue;
 			if (c->uidls == NULL)
 				c->uidls = xcalloc(r->box->list.count, sizeof(*c->uidls));
-			c->uidls[at] = (uint32_t)c->uidl_text.len;
+			begin = c->uidl_text.len;
 			popsize_uidl(&c->uidl_text, &e);
+			c->uidls[at] = 0;
+			if (c->uidl_text.len - begin > LIMIT_UIDL_BYTES) {
+				buf_truncate(&c->uidl_text, begin);
+				too_long++;
+				continue;
+			}
 			buf_putc(&c->uidl_text, '\0');
+			c->uidls[at] = (uint32_t)begin;
 		}
 	}
+	if (too_long != 0)
+		maildir_say(r, REPORT_WARNING, "uidl", r->folder->path,
+		            "%zu POP3 UIDLs are longer than %u bytes and are left out", too_long,
+		            LIMIT_UIDL_BYTES);
 	buf_release(&data);
 }
 

@@ -14,6 +14,7 @@ Suite *read_courier_suite(void);
 	"f m/courierimapuiddb 1 795466575 9|1 1.a|2 2.b|4 4.d|\nf m/cur/1.a:2,S a\n"               \
 	"f m/cur/2.b:2, b\nf m/new/4.d d\n"
 #define TEN(x) x x x x x x x x x x
+#define LONG   "1" TEN(TEN("\xff")) TEN(TEN("\xff"))
 #define HEAD   "B INBOX v795466575 n9 x3"
 #define MSGS   "M 1 S n=1.a s1 \"a\"\nM 2  n=2.b s1 \"b\"\nM 4  n=4.d s1 \"d\"\nE 3 0\n"
 
@@ -114,6 +115,10 @@ static const struct {
 	     "4.d 9 0:0:0|gone 9 1:1:0|\n",
 	  HEAD "\nM 1 S n=1.a u=UID4-795466575 s1 \"a\"\nM 2  n=2.b u=UID5 s1 \"b\"\n"
 	       "M 4  n=4.d u=4.d s1 \"d\"\nE 3 0\n" DONE(1, 3, 0, 0) },
+	{ "POP3: a UIDL that is too long costs itself, not its message",
+	  "f m/courierimapuiddb 1 7 9|1 " LONG "|\nf m/cur/" LONG ":2, a\n"
+	  "f m/courierpop3dsizelist /3 6 7|" LONG ":2, 3 0:0:0|\n",
+	  "B INBOX v7 n9 x1\nM 1  n=" LONG " s1 \"a\"\nE 1 0\n" DONE(1, 1, 0, 0) },
 	{ "POP3 order where it is not that of the UIDs",
 	  "f m/courierimapuiddb 1 7 9|1 30.a|2 10.b|3 20.c|\nf m/cur/30.a:2, a\nf m/cur/10.b:2, b\n"
 	  "f m/cur/20.c:2, c\n",
