@@ -187,7 +187,8 @@ static void keep_item(struct report *r, const struct report_item *item)
 
 	if (r->opts.file == NULL || item->level == REPORT_DEBUG)
 		return;
-	if (c->item_count == REPORT_ITEMS_MAX) {
+	/* Notes may be many: some room is kept for what is worse. */
+	if (c->item_count >= (item->level < REPORT_NOTE ? REPORT_ITEMS_MAX : REPORT_NOTES_MAX)) {
 		c->items_dropped++;
 		return;
 	}
@@ -501,25 +502,24 @@ static void user_json(struct report *r, struct buf *out, const struct report_row
 void report_user(struct report *r, const char *user, const struct rec_user_end *end,
                  const char *outcome)
 {
+	struct report_row row = { .name = xstrdup(user), .outcome = xstrdup(outcome), .end = *end };
 	struct report_content *c = &r->content;
-	struct report_row *row;
 	struct buf out;
 
 	buf_init(&out);
 	(void)pthread_mutex_lock(&r->lock);
+	if (r->opts.json)
+		user_json(r, &out, &row);
 	if (c->user_count >= REPORT_ITEMS_MAX && end->status != USER_FAILED) {
 		c->users_dropped++;
+		free(row.name);
+		free(row.outcome);
 	} else {
 		if (c->user_count == r->user_room) {
 			r->user_room = r->user_room != 0 ? 2 * r->user_room : 16;
 			c->users = xreallocarray(c->users, r->user_room, sizeof(*c->users));
 		}
-		row = &c->users[c->user_count++];
-		*row = (struct report_row){ .name = xstrdup(user),
-			                    .outcome = xstrdup(outcome),
-			                    .end = *end };
-		if (r->opts.json)
-			user_json(r, &out, row);
+		c->users[c->user_count++] = row;
 	}
 	(void)pthread_mutex_unlock(&r->lock);
 	buf_release(&out);

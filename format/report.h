@@ -87,8 +87,10 @@ uint64_t report_count(struct report *r, const char *kind);
 void report_line(struct report *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Ends the progress line, tells the exit code to --json, and writes --report's file. The file was
  * opened by report_open_file() and is written in place, whole and synced: its directory may not be
- * writable any more. It holds at most REPORT_ITEMS_MAX messages and counts the rest. */
+ * writable any more. It holds at most REPORT_ITEMS_MAX messages, and notes among the first
+ * REPORT_NOTES_MAX, and counts the rest. */
 #define REPORT_ITEMS_MAX 10000u
+#define REPORT_NOTES_MAX 5000u
 int report_write(struct report *r, int exit_code, struct mbx_err *err);
 
 #endif

@@ -204,6 +204,29 @@ START_TEST(table)
 }
 END_TEST
 
+/* Events are for each user, however many there are. */
+START_TEST(many_users)
+{
+	struct report_opts opts = { .program = "p", .json = true };
+	struct report *r = report_new(&opts);
+	struct rec_user_end end = { .boxes = 2 };
+	struct buf expected;
+
+	buf_init(&expected);
+	listen_start();
+	for (unsigned i = 0; i < REPORT_ITEMS_MAX + 3; i++) {
+		report_user(r, "joe", &end, "complete");
+		buf_puts(&expected,
+		         "{\"schema\":1,\"type\":\"user\",\"program\":\"p\",\"user\":\"joe\","
+		         "\"outcome\":\"complete\",\"mailboxes\":2,\"messages\":0,\"bytes\":0,"
+		         "\"unreadable\":0,\"changed\":0,\"exit\":0}\n");
+	}
+	listen_stop(buf_str(&expected));
+	buf_release(&expected);
+	report_free(r);
+}
+END_TEST
+
 START_TEST(progress)
 {
 	struct report_opts opts = { .program = "p", .json = true };
@@ -237,6 +260,7 @@ static char *report_text(const char *file)
 	report_say(r, REPORT_NOTE, "note", "<joe>", "A&B", 3, "it's \"<script>\"");
 	for (unsigned i = 0; i < REPORT_ITEMS_MAX + 4; i++)
 		report_say(r, REPORT_NOTE, "note", "joe", NULL, 0, "again");
+	report_say(r, REPORT_ERROR, "error", "joe", NULL, 0, "worse than a note");
 	report_user(r, "<joe>", &end, "complete");
 	report_verdict(r, &totals, root, root, root);
 	ck_assert_int_eq(report_write(r, 2, &err), 0);
@@ -246,12 +270,13 @@ static char *report_text(const char *file)
 
 START_TEST(files)
 {
-	static const char *const parts[2][6] = {
+	static const char *const parts[2][7] = {
 		{ "\"exit\":2", "\"user\":\"<joe>\",\"mailbox\":\"A&B\",\"uid\":3",
-		  "\"messages_not_listed\":5", "\"totals\":{\"users\":1,", "\"messages\":1234567",
-		  "\"text\":\"it's \\\"<script>\\\"\"" },
+		  "\"messages_not_listed\":5005}", "\"totals\":{\"users\":1,",
+		  "\"messages\":1234567", "\"text\":\"it's \\\"<script>\\\"\"",
+		  "worse than a note" },
 		{ "Exit 2: complete, but the source changed", "&lt;joe&gt;", "A&amp;B", "1,234,567",
-		  "it's &quot;&lt;script&gt;&quot;", "and 5 more" },
+		  "it's &quot;&lt;script&gt;&quot;", "and 5005 more", "worse than a note" },
 	};
 	char name[64];
 	char *text;
@@ -294,6 +319,7 @@ Suite *report_suite(void)
 	tcase_add_loop_test(tc, messages, 0, ARRAY_SIZE(said));
 	tcase_add_test(tc, verdict);
 	tcase_add_test(tc, table);
+	tcase_add_test(tc, many_users);
 	tcase_add_test(tc, progress);
 	tcase_add_loop_test(tc, files, 0, 2);
 	tcase_add_test(tc, file_refused);
