@@ -105,22 +105,10 @@ void json_signed(struct buf *out, const char *key, int64_t value)
 	buf_printf(out, "%lld", (long long)value);
 }
 
-void json_flag(struct buf *out, const char *key, int value)
-{
-	put_key(out, key);
-	buf_puts(out, value ? "true" : "false");
-}
-
 void json_hex(struct buf *out, const char *key, const unsigned char *data, size_t len)
 {
 	put_key(out, key);
 	buf_putc(out, '"');
 	buf_hex(out, data, len);
 	buf_putc(out, '"');
-}
-
-void json_raw(struct buf *out, const char *key, const char *value)
-{
-	put_key(out, key);
-	buf_puts(out, value);
 }

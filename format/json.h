@@ -16,10 +16,7 @@ void json_close(struct buf *out, char bracket);                      /* '}' or '
 void json_text(struct buf *out, const char *key, const char *value); /* NULL: null */
 void json_number(struct buf *out, const char *key, uint64_t value);
 void json_signed(struct buf *out, const char *key, int64_t value);
-void json_flag(struct buf *out, const char *key, int value);
 void json_hex(struct buf *out, const char *key, const unsigned char *data, size_t len);
-/* value is JSON already. */
-void json_raw(struct buf *out, const char *key, const char *value);
 
 /* The same string for people: bytes that could move a terminal's cursor, and bytes that are not
  * UTF-8, as \xHH. */

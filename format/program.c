@@ -102,13 +102,6 @@ int program_tick(void)
 	return stop_signal != 0 ? 128 + stop_signal : 0;
 }
 
-int program_code(const struct mbx_err *err)
-{
-	int code = program_tick();
-
-	return code != 0 ? code : (int)err->code;
-}
-
 int program_fail(const struct options *o, const struct mbx_err *err)
 {
 	const struct report_opts opts = { .program = o->program, .json = o->json };

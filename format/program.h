@@ -29,9 +29,6 @@ struct report *program_report(const struct options *o, struct mbx_err *err);
  * SIGUSR1 came. Cheap. */
 int program_tick(void);
 
-/* The exit code that pump()'s error means: 130 and the like if a signal came, else err->code. */
-int program_code(const struct mbx_err *err);
-
 /* A run that ends before it has a report: says err, as the options want it said. Returns its code.
  */
 int program_fail(const struct options *o, const struct mbx_err *err);

@@ -19,13 +19,7 @@
 
 #define TERMINAL_NS ((uint64_t)200 * 1000 * 1000)   /* between progress lines on a terminal */
 #define QUIET_NS    ((uint64_t)30 * 1000 * 1000000) /* and elsewhere */
-#define KINDS_MAX   64                              /* different kinds of messages */
 #define NAME_WIDTH  40u                             /* longer names push their row aside */
-
-struct kind_count {
-	char *kind;
-	uint64_t count;
-};
 
 struct report {
 	struct report_opts opts;
@@ -37,8 +31,6 @@ struct report {
 	uint64_t start, last_line; /* nanoseconds, monotonic */
 	int64_t started;           /* seconds since 1970 */
 	struct report_progress progress;
-	struct kind_count kinds[KINDS_MAX];
-	size_t kind_count;
 	struct report_content content;
 	size_t user_room, item_room;
 };
@@ -70,8 +62,6 @@ void report_free(struct report *r)
 {
 	if (r == NULL)
 		return;
-	for (size_t i = 0; i < r->kind_count; i++)
-		free(r->kinds[i].kind);
 	for (size_t i = 0; i < r->content.item_count; i++) {
 		free(r->content.items[i].user);
 		free(r->content.items[i].path);
@@ -91,8 +81,6 @@ void report_free(struct report *r)
 
 int report_open_file(struct report *r, struct mbx_err *err)
 {
-	struct stat st;
-
 	if (r->opts.file == NULL)
 		return 0;
 	r->file_fd = open(r->opts.file, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
@@ -102,8 +90,6 @@ int report_open_file(struct report *r, struct mbx_err *err)
 			err->code = MBX_CANTCREAT;
 		return -1;
 	}
-	if (fstat(r->file_fd, &st) < 0)
-		return mbx_fail(err, ERR_FATAL, errno, "stat %s", r->opts.file);
 	return 0;
 }
 
@@ -141,38 +127,11 @@ static const char *level_name(enum report_level level)
 	return names[level];
 }
 
-bool report_shows(const struct report *r, enum report_level level)
+/* Whether lines of that level are shown. */
+static bool shows(const struct report *r, enum report_level level)
 {
 	return level <= REPORT_WARNING || (level == REPORT_NOTE && r->opts.verbose >= 1) ||
 	       r->opts.verbose >= 2;
-}
-
-static void count_kind(struct report *r, const char *kind)
-{
-	size_t i;
-
-	for (i = 0; i < r->kind_count; i++) {
-		if (strcmp(r->kinds[i].kind, kind) == 0)
-			break;
-	}
-	if (i == KINDS_MAX)
-		return;
-	if (i == r->kind_count)
-		r->kinds[r->kind_count++].kind = xstrdup(kind);
-	r->kinds[i].count++;
-}
-
-uint64_t report_count(struct report *r, const char *kind)
-{
-	uint64_t count = 0;
-
-	(void)pthread_mutex_lock(&r->lock);
-	for (size_t i = 0; i < r->kind_count; i++) {
-		if (strcmp(r->kinds[i].kind, kind) == 0)
-			count = r->kinds[i].count;
-	}
-	(void)pthread_mutex_unlock(&r->lock);
-	return count;
 }
 
 static char *copy_or_null(const char *text)
@@ -240,9 +199,8 @@ static void say(struct report *r, const struct report_item *item)
 
 	buf_init(&out);
 	(void)pthread_mutex_lock(&r->lock);
-	count_kind(r, item->kind);
 	keep_item(r, item);
-	if (!report_shows(r, item->level))
+	if (!shows(r, item->level))
 		;
 	else if (r->opts.json)
 		say_json(r, &out, item);
@@ -288,15 +246,14 @@ void report_keep(struct report *r, enum report_level level, const char *kind, co
 	/* Copied by keep_item(); the item's members are not const for the other owners' sake. */
 	struct report_item item = { .level = level, .uid = uid };
 
+	if (r->opts.file == NULL)
+		return;
+	item.kind = xstrdup(kind);
+	item.user = copy_or_null(user);
+	item.path = copy_or_null(path);
+	item.text = xstrdup(text);
 	(void)pthread_mutex_lock(&r->lock);
-	count_kind(r, kind);
-	if (r->opts.file != NULL) {
-		item.kind = xstrdup(kind);
-		item.user = copy_or_null(user);
-		item.path = copy_or_null(path);
-		item.text = xstrdup(text);
-		keep_item(r, &item);
-	}
+	keep_item(r, &item);
 	(void)pthread_mutex_unlock(&r->lock);
 	free(item.kind);
 	free(item.user);
@@ -590,7 +547,8 @@ static bool wants_table(const struct report_content *c)
 	return c->user_count > 1 || (c->user_count == 1 && c->users[0].end.status == USER_FAILED);
 }
 
-void report_table(struct report *r)
+/* Prints the table of users, if it was not yet. */
+static void show_table(struct report *r)
 {
 	const struct report_content *c = &r->content;
 	size_t width[2];
@@ -652,7 +610,7 @@ void report_verdict(struct report *r, const struct rec_end *totals, const unsign
 	struct report_content *c = &r->content;
 	struct buf out;
 
-	report_table(r);
+	show_table(r);
 	buf_init(&out);
 	(void)pthread_mutex_lock(&r->lock);
 	c->has_totals = true;
@@ -707,7 +665,7 @@ int report_write(struct report *r, int exit_code, struct mbx_err *err)
 	struct buf out;
 	int ret = 0;
 
-	report_table(r);
+	show_table(r);
 	buf_init(&out);
 	(void)pthread_mutex_lock(&r->lock);
 	c->exit_code = exit_code;

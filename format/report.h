@@ -35,13 +35,13 @@ enum report_level {
 	REPORT_NOTE /* -v */,
 	REPORT_DEBUG /* -v -v */
 };
-/* kind: a stable word for JSON and for counting, e.g. "unreadable", "vanished", "invented-uids",
+/* kind: a stable word for JSON, e.g. "unreadable", "vanished", "invented-uids",
  * "loss", "name-mapped". path is an encoded mailbox path. */
 void report_say(struct report *r, enum report_level level, const char *kind, const char *user,
                 const char *path, uint32_t uid, const char *fmt, ...)
     __attribute__((format(printf, 7, 8)));
-/* The same for what the program shows in another way (a difference on standard output): it is
- * counted and kept for the report file only. */
+/* The same for what the program shows in another way (a difference on standard output): it is kept
+ * for the report file only. */
 void report_keep(struct report *r, enum report_level level, const char *kind, const char *user,
                  const char *path, uint32_t uid, const char *text);
 void report_error(struct report *r, const char *user, const struct mbx_err *err);
@@ -61,8 +61,6 @@ void report_progress_now(struct report *r);
  * "published". */
 void report_user(struct report *r, const char *user, const struct rec_user_end *end,
                  const char *outcome);
-/* Prints the table of users, if it was not yet. */
-void report_table(struct report *r);
 /* The two verdict lines, the same on both sides of the pipe. Not with -q. id NULL: only the first
  * line (a dry run). */
 void report_verdict(struct report *r, const struct rec_end *totals, const unsigned char id[16],
@@ -79,10 +77,6 @@ struct report_compared {
 	const struct report_kind *kinds; /* of differences; ended by a NULL kind */
 };
 void report_compared(struct report *r, const struct report_compared *compared);
-/* Whether lines of that level are shown: to save the work of making their text. */
-bool report_shows(const struct report *r, enum report_level level);
-/* How many lines of that kind were said so far, shown or not. */
-uint64_t report_count(struct report *r, const char *kind);
 /* A line for people that is no message: shown as it is, not with -q and not with --json. */
 void report_line(struct report *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Ends the progress line, tells the exit code to --json, and writes --report's file. The file was

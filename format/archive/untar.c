@@ -341,11 +341,6 @@ const char *untar_link(const struct untar *u)
 	return target != NULL ? target : "";
 }
 
-size_t untar_position(const struct untar *u)
-{
-	return u->data_end;
-}
-
 int untar_end(struct untar *u, struct mbx_err *err)
 {
 	struct archive_entry *entry;

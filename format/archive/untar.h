@@ -37,8 +37,6 @@ int untar_next(struct untar *u, const struct untar_want *want, const unsigned ch
 const char *untar_peek(struct untar *u);
 /* The target that stands in the header of the entry in hand; valid until the next call. */
 const char *untar_link(const struct untar *u);
-/* Where the next header, or whatever else, must begin in raw. */
-size_t untar_position(const struct untar *u);
 /* Nothing but the two zero blocks that end the archive may follow. */
 int untar_end(struct untar *u, struct mbx_err *err);
 /* Bytes that do not matter must be zero. */

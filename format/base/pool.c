@@ -128,11 +128,6 @@ bool pool_full(const struct pool *pool)
 	return pool->inside >= pool->depth;
 }
 
-bool pool_empty(const struct pool *pool)
-{
-	return pool->inside == 0;
-}
-
 void pool_submit(struct pool *pool, struct pool_job *job)
 {
 	pthread_mutex_lock(&pool->lock);

@@ -14,8 +14,8 @@
  * 3. run() of job k may wait for its turn, pool_turn(): it returns when run() of every earlier
  *    job has called pool_turn_done() or returned. That is the place for work that must go in
  *    order (running digests) between two parallel halves.
- * 4. One thread submits and one takes. Only where they are the same may pool_full() and
- *    pool_empty() be asked; two threads count for themselves.
+ * 4. One thread submits and one takes. Only where they are the same may pool_full() be asked; two
+ *    threads count for themselves.
  */
 struct pool;
 
@@ -38,7 +38,6 @@ struct pool *pool_new(unsigned threads, size_t depth, const struct pool_ops *ops
 void pool_free(struct pool *pool);
 
 bool pool_full(const struct pool *pool);
-bool pool_empty(const struct pool *pool);
 void pool_submit(struct pool *pool, struct pool_job *job); /* pool must not be full */
 struct pool_job *pool_take(struct pool *pool);             /* waits for the oldest; NULL if empty */
 struct pool_job *pool_try_take(struct pool *pool);         /* NULL if the oldest is not done */

@@ -50,7 +50,6 @@ START_TEST(json_shapes)
 	json_open(&out, NULL, '{');
 	json_number(&out, "a", UINT64_MAX);
 	json_signed(&out, "b", INT64_MIN);
-	json_flag(&out, "c", 1);
 	json_open(&out, "d", '[');
 	json_close(&out, ']');
 	json_open(&out, "e", '[');
@@ -58,11 +57,10 @@ START_TEST(json_shapes)
 	json_open(&out, NULL, '{');
 	json_hex(&out, "f", (const unsigned char *)"\x01\xab", 2);
 	json_close(&out, '}');
-	json_raw(&out, NULL, "1.5");
 	json_close(&out, ']');
 	json_close(&out, '}');
 	ck_assert_str_eq(buf_str(&out), "{\"a\":18446744073709551615,\"b\":-9223372036854775808,"
-	                                "\"c\":true,\"d\":[],\"e\":[null,{\"f\":\"01ab\"},1.5]}");
+	                                "\"d\":[],\"e\":[null,{\"f\":\"01ab\"}]}");
 	buf_release(&out);
 }
 END_TEST
@@ -145,8 +143,6 @@ START_TEST(messages)
 	report_say(r, said[_i].level, "word", said[_i].user, said[_i].path, said[_i].uid, "%s",
 	           said[_i].text);
 	listen_stop(said[_i].expected);
-	ck_assert_uint_eq(report_count(r, "word"), 1);
-	ck_assert_uint_eq(report_count(r, "other"), 0);
 	report_free(r);
 }
 END_TEST
