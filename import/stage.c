@@ -212,11 +212,12 @@ static bool in_stage(const struct journal_step *s)
 	return strchr(s->to, '/') != NULL;
 }
 
-static const char *last_part(const char *path)
+/* The last part of what an aside moved; "" for a root itself, whose name says nothing. */
+static const char *name_below(const struct journal_step *s)
 {
-	const char *slash = strrchr(path, '/');
+	const char *slash = strrchr(s->from, '/');
 
-	return slash == NULL ? path : slash + 1;
+	return slash == NULL ? "" : slash + 1;
 }
 
 /* Removes what was moved aside, after the commit: failures are told, not returned. */
@@ -235,7 +236,7 @@ static void drop_old(const struct stage *st, const struct journal *j)
 			continue;
 		}
 		if (st->opts.recheck != NULL && !in_stage(s) &&
-		    st->opts.recheck(st->opts.ctx, r->dirfd, s->to, last_part(s->from), &err) < 0) {
+		    st->opts.recheck(st->opts.ctx, r->dirfd, s->to, name_below(s), &err) < 0) {
 			say(st, "kept", "%s: kept as %s/%s", err.text, r->parent, s->to);
 			continue;
 		}
@@ -722,7 +723,7 @@ static int recheck_step(void *ctx, const struct journal_step *step, struct mbx_e
 	fd = beneath_parent(dirfd, step->to, &name);
 	if (fd < 0)
 		return mbx_fail(err, ERR_USER, errno, "open %s", step->to);
-	rc = st->opts.recheck(st->opts.ctx, fd, name, last_part(step->from), err);
+	rc = st->opts.recheck(st->opts.ctx, fd, name, name_below(step), err);
 	close_quietly(fd);
 	return rc;
 }

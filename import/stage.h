@@ -46,8 +46,9 @@ struct stage_opts {
 	struct report *report;
 	const char *user; /* for messages; borrowed */
 	/* Called in stage_publish() with each thing that was moved aside and is to be dropped, its
-	 * name now and the last part of the one it had: -1 if it holds what must not be lost (mail
-	 * came after it was judged). Everything is then undone. May be NULL. */
+	 * name now and the last part of the one it had below its root ("" if it is the root): -1 if
+	 * it holds what must not be lost (mail came after it was judged). Everything is then
+	 * undone. May be NULL. */
 	int (*recheck)(void *ctx, int dirfd, const char *name, const char *was,
 	               struct mbx_err *err);
 	/* Has anything come into the staged tree `name` since then, while it was visible? Asked

@@ -16,6 +16,14 @@ run 73 mbximport -i a.mbx maildir:D/joe
 says "9 files"
 says ", ..."
 
+# An account may be called as parts of a folder are.
+for user in cur new tmp courierimapkeywords; do
+	rm -rf D && mkdir -p "D/$user/cur" "D/$user/new" "D/$user/tmp"
+	run 0 mbximport -i a.mbx "maildir:D/$user"
+	check "all of it, $user" [ "$(cd "D/$user" && bodies .)" = "$(bodies M)" ]
+	check "nothing beside it" [ "$(ls -A D)" = "$user" ]
+done
+
 # Places that lie inside each other cannot both be moved; nothing is said to be published then.
 for key in CONTROL INDEX INBOX; do
 	for mode in refuse merge replace; do
