@@ -301,7 +301,7 @@ int exist_judge_box(struct maildir_user *u, const char *name, struct mbx_err *er
 	return rc;
 }
 
-static bool entry_exists(int dirfd, const char *rel)
+bool exist_at(int dirfd, const char *rel)
 {
 	int fd = dirfd < 0 ? -1 : beneath_open(dirfd, rel, O_PATH, 0);
 
@@ -358,7 +358,7 @@ static bool put_if_absent(struct maildir_user *u, struct puts *p, size_t root, c
 		if (was_put(p, root, rel, len))
 			return true;
 		part = xstrndup(rel, len);
-		there = entry_exists(existing, part);
+		there = exist_at(existing, part);
 		free(part);
 		if (!there) {
 			put(u, p, root, rel, len);
@@ -379,7 +379,7 @@ static void aside_if_there(struct maildir_user *u, size_t root, const char *dir,
 {
 	char *rel = xasprintf("%s%s%s", dir, dir[0] == '\0' ? "" : "/", name);
 
-	if (entry_exists(stage_existing(u->stage, root), rel))
+	if (exist_at(stage_existing(u->stage, root), rel))
 		stage_plan_aside(u->stage, root, rel, false);
 	free(rel);
 }
@@ -423,7 +423,7 @@ static int merge_folder(struct maildir_user *u, struct puts *p, size_t root, con
 		aside_if_there(u, root, rel, stale[i]);
 	/* An existing tmp stays: something may be delivered through it just now. */
 	tmp = xasprintf("%s%stmp", rel, rel[0] == '\0' ? "" : "/");
-	if (entry_exists(stage_tree(u->stage, root, err), tmp))
+	if (exist_at(stage_tree(u->stage, root, err), tmp))
 		(void)put_if_absent(u, p, root, tmp);
 	free(tmp);
 	dir = open_dir(stage_tree(u->stage, root, err), rel[0] == '\0' ? "." : rel);
@@ -462,13 +462,17 @@ static int merge_box(struct maildir_user *u, struct puts *p, const struct out_bo
 {
 	bool own_inbox = box->name[0] == '\0' && u->inbox.used;
 
-	if (u->index.used && !box->noselect)
+	/* What is there instead of a mere parent may be a mailbox, which keeps all that it has. */
+	if (box->noselect) {
+		(void)put_if_absent(u, p, 0, box->name);
+		return 0;
+	}
+	if (u->index.used)
 		drop_index(u, box->name[0] == '\0' ? u->control_root : box->name);
-
 	if (merge_folder(u, p, own_inbox ? u->inbox.root : 0, own_inbox ? u->inbox.rel : box->name,
 	                 err) < 0)
 		return -1;
-	if (u->control.used && !box->noselect) {
+	if (u->control.used) {
 		const char *name = box->name[0] == '\0' ? u->control_root : box->name;
 		char *rel =
 		    xasprintf("%s%s%s", u->control.rel, u->control.rel[0] == '\0' ? "" : "/", name);

@@ -38,6 +38,8 @@ int exist_judge_root(const struct maildir_user *u, size_t root, struct mbx_err *
 int exist_judge(struct maildir_user *u, struct mbx_err *err);
 /* With merge: is the mailbox that is about to come absent or empty? */
 int exist_judge_box(struct maildir_user *u, const char *name, struct mbx_err *err);
+/* Is there anything of this name below dirfd, which may be -1 (no)? A link is something too. */
+bool exist_at(int dirfd, const char *rel);
 /* Plans the renames of everything that was written. */
 int exist_plan(struct maildir_user *u, struct mbx_err *err);
 

@@ -85,6 +85,12 @@ static int put_acl(struct maildir_user *u, const struct rec_box *box, struct mbx
 		           "a parent without a folder of its own has no rights");
 		return 0;
 	}
+	if (box->noselect && u->opts.on_exist == EXIST_MERGE &&
+	    exist_at(stage_existing(u->stage, 0), maildir_box_in_hand(u)->name)) {
+		losses_add(u->opts.losses, "acl", box->path,
+		           "a parent that is there already keeps its own rights");
+		return 0;
+	}
 	buf_init(&text);
 	acl_put(&text, ACL_DOVECOT, box->acl, box->acl_count, &loss);
 	acl_losses(u, &loss);

@@ -548,6 +548,49 @@ START_TEST(merge_keeps)
 }
 END_TEST
 
+/* Merging a mere parent leaves the mailbox that stands in its place as it is. */
+START_TEST(merge_parent)
+{
+	static const struct acl_entry acl[] = { { "anyone", "lr" } };
+	struct rec_box *box;
+	struct buf before;
+	char *path;
+
+	buf_init(&before);
+	store = "maildir:%s/Maildir:LAYOUT=fs";
+	opts.on_exist = EXIST_MERGE;
+	script_user(&s, "joe");
+	script_box(&s, "A")->uidvalidity = 77;
+	script_msg(&s, 9, "first\n")->keywords = two_keywords;
+	s.recs[s.count - 1]->msg.keyword_count = 2;
+	must_run();
+	buf_puts(&before, file_text("A/dovecot-uidlist"));
+	buf_puts(&before, file_text("A/dovecot-keywords"));
+	script_release(&s);
+	script_init(&s);
+	script_user(&s, "joe");
+	for (int i = 0; i < 2; i++) {
+		box = script_box(&s, i == 0 ? "A" : "New");
+		box->noselect = true;
+		box->acl = acl;
+		box->acl_count = 1;
+		(void)script_box(&s, i == 0 ? "A/B" : "New/B");
+	}
+	must_run();
+	ck_assert_uint_eq(loss_lines, 1);
+	ck_assert_ptr_nonnull(strstr(buf_str(&before), file_text("A/dovecot-uidlist")));
+	ck_assert_ptr_nonnull(strstr(buf_str(&before), file_text("A/dovecot-keywords")));
+	ck_assert_str_eq(file_text("New/dovecot-acl"), "anyone lr\n");
+	path = fs_path("%s/Maildir/A/dovecot-acl", top);
+	ck_assert(!fs_exists(path));
+	free(path);
+	path = fs_path("%s/Maildir/A/B/dovecot-uidlist", top);
+	ck_assert(fs_exists(path));
+	free(path);
+	buf_release(&before);
+}
+END_TEST
+
 static unsigned fault_at, fault_calls;
 static int fault_errno;
 
@@ -914,6 +957,7 @@ Suite *write_maildir_suite(void)
 	tcase_add_loop_test(tc, merged, 0, 3);
 	tcase_add_loop_test(tc, merge_drops, 0, ARRAY_SIZE(outdated));
 	tcase_add_loop_test(tc, merge_keeps, 0, 3);
+	tcase_add_test(tc, merge_parent);
 	tcase_add_loop_test(tc, no_links, 0, 4);
 	tcase_add_loop_test(tc, every_failure, 0, 2);
 	tcase_add_loop_test(tc, every_crash, 0, 2);
