@@ -394,12 +394,11 @@ static bool is_stale(const char *name)
 }
 
 /* Is this entry of a staged folder the folder's own, not a folder below it nor the account's? */
-static bool is_own_entry(const struct maildir_user *u, const char *dir, const char *name)
+static bool is_own_entry(const struct maildir_user *u, const char *name)
 {
 	static const char *const own[] = { "cur", "new", "dovecot-acl", "maildirfolder",
 		                           "courierimapacl" };
 
-	(void)dir;
 	if (is_stale(name) || (u->box_dirname != NULL && strcmp(name, u->box_dirname) == 0))
 		return true;
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
@@ -432,7 +431,7 @@ static int merge_folder(struct maildir_user *u, struct puts *p, size_t root, con
 	while ((entry = readdir(dir)) != NULL) {
 		char *sub;
 
-		if (is_dots(entry->d_name) || !is_own_entry(u, rel, entry->d_name))
+		if (is_dots(entry->d_name) || !is_own_entry(u, entry->d_name))
 			continue;
 		if (!is_stale(entry->d_name))
 			aside_if_there(u, root, rel, entry->d_name);
