@@ -175,6 +175,15 @@ static int owner_of_named(const struct store_spec *spec, const char *home,
 	return 0;
 }
 
+/* Root's group is no group for a user's mail, and would be a privilege that stays. */
+static void leave_group_of_root(struct owner *owner)
+{
+	const struct passwd *pw = getpwuid(owner->uid);
+
+	if (owner->uid != 0 && owner->gid == 0)
+		owner->gid = pw != NULL ? pw->pw_gid : owner->uid;
+}
+
 int owner_choose(const char *text, const struct store_spec *spec, const char *home,
                  const struct selection *select, const struct namemap *maps, struct report *report,
                  struct owner *owner_r, struct mbx_err *err)
@@ -205,6 +214,7 @@ int owner_choose(const char *text, const struct store_spec *spec, const char *ho
 		if (rc < 0)
 			return -1;
 	}
+	leave_group_of_root(owner_r);
 	if (owner_r->uid == 0)
 		report_say(
 		    report, REPORT_WARNING, "owner-root", NULL, NULL, 0,

@@ -27,7 +27,8 @@ int owner_of_path(const char *path, struct owner *owner_r, struct mbx_err *err);
  * Who is to own what this run writes. text: --owner or NULL. Without it, as root: the owner of the
  * nearest existing directory of the destination of each user named by -u; several users with
  * different owners are 64 (one run a user). Without names: of the fixed part of the template. If
- * that is root, root stays, with one warning. Not as root: the caller, and any other --owner is 77.
+ * that is root, root stays, with one warning; another owner never gets root's group: where the
+ * directory has that, it is his own. Not as root: the caller, and any other --owner is 77.
  */
 int owner_choose(const char *text, const struct store_spec *spec, const char *home,
                  const struct selection *select, const struct namemap *maps, struct report *report,

@@ -31,6 +31,7 @@ check "no warning" silent_root
 rm -rf theirs/joe
 run 0 mbximport -i a.mbx 'maildir:theirs/%u'
 check "the directory's owner" [ "$(owners theirs)" = "nobody " ]
+check "not root's group" [ "$(find theirs/joe -printf '%g\n' | sort -u)" = "$(id -gn nobody)" ]
 run 0 mbximport -i a.mbx 'maildir:mine/%u'
 says "belongs to root"
 run 77 mbximport --owner nobody -i a.mbx 'maildir:mine/x/%u'
