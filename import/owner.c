@@ -230,8 +230,9 @@ static int drop(const struct owner *owner, struct mbx_err *err)
 
 	if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0)
 		return mbx_fail(err, ERR_FATAL, errno, "prctl");
-	/* Where that is not allowed, as in a user namespace, root that stays root loses nothing. */
-	if (setgroups(1, &owner->gid) != 0 && owner->uid != 0)
+	/* In a user namespace without a map of groups it is refused; there is none to lose then for
+	 * root who stays root. */
+	if (setgroups(1, &owner->gid) != 0 && (errno != EPERM || owner->uid != 0))
 		return mbx_fail(err, ERR_FATAL, errno, "setgroups");
 	if (setresgid(owner->gid, owner->gid, owner->gid) != 0)
 		return mbx_fail(err, ERR_FATAL, errno, "setresgid %u", (unsigned)owner->gid);

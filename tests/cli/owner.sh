@@ -38,6 +38,11 @@ run 77 mbximport --owner nobody -i a.mbx 'maildir:mine/x/%u'
 check "nothing made" [ "$(ls -A mine)" = joe ]
 run 66 mbximport --owner no-such-user-here -i a.mbx 'maildir:mine/x/%u'
 run 64 mbximport --owner '' -i a.mbx 'maildir:mine/x/%u'
+if unshare -r true 2>/dev/null; then
+	rm -rf mine/joe
+	run 0 unshare -r mbximport -i a.mbx 'maildir:mine/%u'
+	check "root of a namespace" [ "$(bodies mine/joe)" = "$(bodies M)" ]
+fi
 
 # Not one byte is read as root.
 mkfifo p
