@@ -207,6 +207,12 @@ bool selection_has_masks(const struct selection *s)
 	return s->all || s->user_masks->count != 0;
 }
 
+bool selection_is_all(const struct selection *s)
+{
+	return (s->all || !selection_names_users(s)) && s->boxes->count == 0 &&
+	       s->excluded->count == 0;
+}
+
 /* Glob in linear space and O(text * mask) time: any matches any bytes, one matches within a level
  * (many bytes), single matches exactly one byte; each 0 if there is no such wildcard. */
 struct glob {

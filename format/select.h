@@ -22,7 +22,8 @@ int selection_add_mailbox(struct selection *s, const char *mask, bool exclude, s
 
 bool selection_names_users(const struct selection *s); /* -u, -F or -A was given */
 bool selection_has_masks(
-    const struct selection *s); /* -A or a user mask: the store must be walked */
+    const struct selection *s);                   /* -A or a user mask: the store must be walked */
+bool selection_is_all(const struct selection *s); /* every user and mailbox is wanted */
 bool selection_wants_user(const struct selection *s, const char *user); /* no -u -F -A: all */
 bool selection_names_user(const struct selection *s, const char *user); /* by its exact name */
 bool selection_wants_box(const struct selection *s, const char *path, const char *special_use);

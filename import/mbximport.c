@@ -188,24 +188,36 @@ static int open_archive(struct run *run, int fd, struct source **src_r, struct m
 	return archive_source_open(&opts, src_r, err);
 }
 
-/* The archive's totals, for the verdict; users who failed here are no less failed. */
-static struct rec_end verdict_totals(const struct archive_summary *sum, const struct sink *dst)
+/* For the verdict: the archive's totals, or of what was chosen of it. Users who failed here are no
+ * less failed. */
+static struct rec_end verdict_totals(const struct run *run, const struct archive_summary *sum,
+                                     const struct sink *dst)
 {
-	struct rec_end totals = sum->totals;
-	uint64_t failed = 0;
+	struct rec_end chosen = { .users = writers_user_count(dst) };
+	struct rec_end all = sum->totals;
 
-	for (size_t i = 0; i < writers_user_count(dst); i++)
-		failed += writers_user(dst, i)->outcome == WRITERS_FAILED;
-	if (totals.failed_users < failed)
-		totals.failed_users = failed;
-	return totals;
+	for (size_t i = 0; i < writers_user_count(dst); i++) {
+		const struct writers_user *user = writers_user(dst, i);
+
+		chosen.boxes += user->end.boxes;
+		chosen.messages += user->end.messages;
+		chosen.bytes += user->end.bytes;
+		chosen.unreadable += user->end.unreadable;
+		chosen.changed += user->end.changed;
+		chosen.failed_users += user->outcome == WRITERS_FAILED;
+	}
+	if (!selection_is_all(run->o->select))
+		return chosen;
+	if (all.failed_users < chosen.failed_users)
+		all.failed_users = chosen.failed_users;
+	return all;
 }
 
 /* The stream was read to its verified end and what could be published is. */
 static int complete(struct run *run, const struct sink *dst, const struct source *src)
 {
 	const struct archive_summary *sum = archive_source_summary(src);
-	const struct rec_end totals = verdict_totals(sum, dst);
+	const struct rec_end totals = verdict_totals(run, sum, dst);
 	const char *unmatched = selection_unmatched(run->o->select);
 	int code = (int)writers_exit_code(dst);
 

@@ -83,6 +83,13 @@ chmod 700 closed/bob
 mbxexport -q -A "$T" >all.mbx
 run 0 mbximport -u ann@b.org -i all.mbx 'maildir:one/%n'
 check "only ann" [ "$(ls -A one)" = ann ]
+says "mbximport: 1 user, 4 mailboxes, 7 messages, "
+run 0 mbximport -u ann@b.org -m Sent -n -i all.mbx 'maildir:sent/%n'
+says "mbximport: 1 user, 1 mailbox, 1 message, "
+run 73 mbximport -A -i all.mbx 'maildir:one/%n'
+says "mbximport: 3 users, 12 mailboxes, 21 messages, "
+says ", 1 user failed"
+rm -rf one/joe one/sue
 run 0 mbximport -u '*@a.org' -i all.mbx 'maildir:mask/%n'
 check "joe and sue" [ "$(ls -A mask | tr '\n' ' ')" = 'joe sue ' ]
 run 66 mbximport -u nope -i all.mbx 'maildir:nope/%n'
