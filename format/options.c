@@ -356,6 +356,11 @@ int options_parse(enum program program, int argc, char **argv, struct options *o
 		else if (def != NULL && def->kind == OPTION_FLAG)
 			(void)take(o, def, optarg, NULL); /* --json says how the error is told */
 	}
+	/* "-" is what is meant without the option. */
+	if (o->input != NULL && strcmp(o->input, "-") == 0)
+		o->input = NULL;
+	if (o->output != NULL && strcmp(o->output, "-") == 0)
+		o->output = NULL;
 	o->args = argv + optind;
 	o->arg_count = (size_t)(argc - optind);
 	if (ret == 0 && o->selection_from_stdin && program == PROGRAM_IMPORT && o->input == NULL)

@@ -64,6 +64,12 @@ run 64 mbximport -i joe.mbx --on-exist maybe maildir:D
 run 64 mbximport -i joe.mbx --map-user joe maildir:D
 run 64 mbximport -F - maildir:D </dev/null
 says "cannot both be standard input"
+run 64 mbximport -F - -i - maildir:D </dev/null
+says "cannot both be standard input"
+mbxexport -q -u joe -o - maildir:M | mbximport -q -i - maildir:dash
+code "${PIPESTATUS[*]}" "0 0" "-o - | -i -"
+check "through standard output and input" [ "$(bodies dash)" = "$(bodies M)" ]
+check "no file of that name" absent -
 run 66 mbximport -i none.mbx maildir:D
 says "no such file: none.mbx"
 run 66 mbximport -i joe.mbx --user-map none maildir:D
