@@ -12,6 +12,7 @@
 #include "import/writeback.h"
 
 #include <pwd.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -55,6 +56,7 @@ struct writers {
 	struct writeback *writeback; /* or NULL */
 	struct writers_user *users;
 	size_t user_count, user_room;
+	void *places; /* tree of struct taken */
 	struct waiting *waiting;
 	size_t waiting_count, waiting_room;
 	uint64_t waiting_bytes;
@@ -217,29 +219,56 @@ static const char *target_name(const struct writers *w, const char *name)
 	return w->opts.maps == NULL ? name : namemap_user(w->opts.maps, name);
 }
 
-/* Has an earlier user gone to the same place? */
-static bool place_taken(const struct writers *w, const char *root)
+/* A place that a user has, in w->places. */
+struct taken {
+	char *path;
+	size_t user;
+};
+
+static int compare_taken(const void *a, const void *b)
 {
-	for (size_t i = 0; i + 1 < w->user_count; i++) {
-		if (w->users[i].target != NULL && strcmp(w->users[i].target, root) == 0)
-			return true;
-	}
-	return false;
+	return strcmp(((const struct taken *)a)->path, ((const struct taken *)b)->path);
 }
 
-/* A key of STORE that names one place for all users: they would replace each other's files. */
-static int check_keys_apart(const struct writers *w, struct mbx_err *err)
+static void free_taken(void *taken)
+{
+	free(((struct taken *)taken)->path);
+	free(taken);
+}
+
+/* Gives a place to the user in hand; false if another one has it. */
+static bool take_place(struct writers *w, const char *path)
+{
+	struct taken *mine = xcalloc(1, sizeof(*mine));
+	struct taken **found;
+	bool ok;
+
+	*mine = (struct taken){ .path = xstrdup(path), .user = w->user_count - 1 };
+	found = tsearch(mine, &w->places, compare_taken);
+	if (found == NULL)
+		xoom();
+	ok = (*found)->user == mine->user;
+	if (*found != mine)
+		free_taken(mine);
+	return ok;
+}
+
+/* Users who come to lie in one place, or whose keys name one, would replace each other's files. */
+static int check_apart(struct writers *w, struct mbx_err *err)
 {
 	const struct store_spec *spec = w->opts.spec;
 
-	for (size_t i = 0; i < spec->key_count && w->user_count > 1; i++) {
-		const char *value = spec->keys[i].value;
+	if (!take_place(w, w->loc->root))
+		return mbx_fail_code(err, ERR_USER, MBX_CANTCREAT,
+		                     "%s was written to for another user already", w->loc->root);
+	for (size_t i = 0; i < spec->key_count; i++) {
+		const char *value = w->loc->values[i];
 
-		if (value != NULL && value[0] == '/' && strchr(value, '%') == NULL)
+		if (value != NULL && value[0] == '/' && !take_place(w, value))
 			return mbx_fail_code(err, ERR_USER, MBX_CANTCREAT,
-			                     "%s=%s is the same place for every user: put %%u "
+			                     "%s=%s is the same place for several users: put %%u "
 			                     "into it",
-			                     spec->keys[i].name, value);
+			                     spec->keys[i].name, spec->keys[i].value);
 	}
 	return 0;
 }
@@ -268,12 +297,8 @@ static int open_user(struct writers *w, const struct rec_user *user, struct mbx_
 		                    .losses = w->losses };
 
 	if (check_home(w, user->name, target, err) < 0 ||
-	    store_loc_expand(w->opts.spec, target, w->opts.home, &w->loc, err) < 0)
-		return -1;
-	if (place_taken(w, w->loc->root))
-		return mbx_fail_code(err, ERR_USER, MBX_CANTCREAT,
-		                     "%s was written to for another user already", w->loc->root);
-	if (check_keys_apart(w, err) < 0)
+	    store_loc_expand(w->opts.spec, target, w->opts.home, &w->loc, err) < 0 ||
+	    check_apart(w, err) < 0)
 		return -1;
 	losses_start(w->losses, w->driver->caps(w->loc));
 	if (w->driver->open(w->loc, &opts, &w->current, err) < 0)
@@ -462,6 +487,7 @@ static void writers_close(struct sink *sink)
 		free(w->users[i].target);
 	}
 	free(w->users);
+	tdestroy(w->places, free_taken);
 	free(w->waiting);
 	losses_free(w->losses);
 	writeback_free(w->writeback);

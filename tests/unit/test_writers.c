@@ -432,14 +432,24 @@ START_TEST(collisions)
 }
 END_TEST
 
-/* One place for all users is good for one. */
+/* A place that a key names for several users is good for one. */
 START_TEST(shared_key)
 {
-	open_store("%u:ATTRIBUTES=/nowhere/at/all");
-	user("ann");
-	user("bob");
+	static const struct {
+		const char *store, *outcomes;
+	} cases[] = {
+		{ "%u:ATTRIBUTES=/nowhere/at/all", "ann@a:published ann@b:failed(73)" },
+		{ "%u:ATTRIBUTES=/nowhere/%n", "ann@a:published ann@b:failed(73)" },
+		{ "%u:ATTRIBUTES=/nowhere/%d", "ann@a:published ann@b:published" },
+		{ "%u:ATTRIBUTES=/nowhere/%u:SIEVE=/nowhere/%u",
+		  "ann@a:published ann@b:published" },
+	};
+
+	open_store(cases[_i].store);
+	user("ann@a");
+	user("ann@b");
 	ck_assert_int_eq(script_play(&s, dst, 0, NULL, &err), 0);
-	ck_assert_str_eq(outcomes(), "ann:published bob:failed(73)");
+	ck_assert_str_eq(outcomes(), cases[_i].outcomes);
 }
 END_TEST
 
@@ -591,7 +601,7 @@ Suite *writers_suite(void)
 	tcase_add_test(tc, dry_run);
 	tcase_add_test(tc, maps);
 	tcase_add_test(tc, collisions);
-	tcase_add_test(tc, shared_key);
+	tcase_add_loop_test(tc, shared_key, 0, 4);
 	tcase_add_test(tc, discarded);
 	tcase_add_test(tc, message_missing);
 	tcase_add_loop_test(tc, owner_texts, 0, ARRAY_SIZE(owners));
