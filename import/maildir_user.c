@@ -377,16 +377,14 @@ static int check_total(const struct maildir_user *u, const struct rec_box_end *e
 
 static int end_box(struct maildir_user *u, const struct rec_box_end *end, struct mbx_err *err)
 {
-	int rc = check_total(u, end, err);
-
-	if (!maildir_box_in_hand(u)->noselect) {
-		if (u->out != NULL && rc == 0)
-			rc = msgout_flush(u->out, err);
-		if (rc == 0)
-			rc = u->flavour->box_end(u, err);
-	}
+	/* After an error its directories stay open until release_work(): they may be in use. */
+	if (check_total(u, end, err) < 0)
+		return -1;
+	if (!maildir_box_in_hand(u)->noselect &&
+	    ((u->out != NULL && msgout_flush(u->out, err) < 0) || u->flavour->box_end(u, err) < 0))
+		return -1;
 	close_box(u);
-	return rc;
+	return 0;
 }
 
 /* ---- messages ---- */
