@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define NFS_MAGIC   0x6969
-#define JOURNAL_MAX (64u * 1024 * 1024) /* two lines a mailbox of a merged tree */
+#define JOURNAL_MAX (64u * 1024 * 1024) /* some ten lines a mailbox of a merged tree */
 
 struct stage_root {
 	enum stage_kind kind;
@@ -680,6 +680,12 @@ int stage_prepare(struct stage *st, struct mbx_err *err)
 		return 0;
 	buf_init(&text);
 	journal_put(&st->journal, &text);
+	/* What the next run could not read would be of no use to it. */
+	if (text.len > JOURNAL_MAX) {
+		buf_release(&text);
+		return mbx_fail_code(err, ERR_USER, MBX_CANTCREAT,
+		                     "%s: too much to be merged in one step", st->roots[0].path);
+	}
 	rc = beneath_write(st->roots[0].stage_fd, "journal", text.data, text.len, 0600,
 	                   st->sync_files, err);
 	buf_release(&text);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -429,6 +430,28 @@ START_TEST(journal_texts)
 }
 END_TEST
 
+/* Nothing is begun that the next run could not bring to its end. */
+START_TEST(journal_too_long)
+{
+	struct stage_opts opts = { .fsync = FSYNC_NEVER };
+	char *path = fs_path("%s/mail", top);
+	struct stage *st = NULL;
+	char rel[60 * 50 + 1];
+
+	for (size_t i = 0; i < 60; i++)
+		(void)sprintf(rel + 50 * i, "%049zu/", i);
+	rel[sizeof(rel) - 2] = '\0';
+	fs_mkdir(path);
+	ck_assert_int_eq(stage_open(path, &opts, &st, &err), 0);
+	for (size_t i = 0; i < 12000; i++)
+		stage_plan_put(st, 0, rel);
+	ck_assert_int_eq(stage_prepare(st, &err), -1);
+	ck_assert_int_eq(err.code, MBX_CANTCREAT);
+	stage_close(st);
+	free(path);
+}
+END_TEST
+
 START_TEST(journal_hostile)
 {
 	static const char *const bad[] = {
@@ -469,6 +492,7 @@ Suite *stage_suite(void)
 	tcase_add_loop_test(tc, no_link_is_followed, 0, 2);
 	tcase_add_loop_test(tc, foreign_links, 0, 2);
 	tcase_add_test(tc, journal_texts);
+	tcase_add_test(tc, journal_too_long);
 	tcase_add_loop_test(tc, journal_hostile, 0, 10);
 	suite_add_tcase(suite, tc);
 	return suite;
