@@ -197,13 +197,13 @@ int beneath_open_path(const char *path, uid_t trusted, bool make,
 	w.at = w.path;
 	w.dir = open(path[0] == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	while (w.dir >= 0 && w.at[0] != '\0') {
-		bool new;
+		bool fresh;
 
-		if (walk_step(&w, make, &new) < 0)
+		if (walk_step(&w, make, &fresh) < 0)
 			goto out;
 		if (strlen(w.at) < w.own)
 			w.own = strlen(w.at);
-		if (new &&made != NULL) {
+		if (fresh && made != NULL) {
 			char *part = xstrndup(path, strlen(path) - w.own);
 
 			made(ctx, part);

@@ -20,9 +20,9 @@ struct report;
  *    short.
  * 2. With publish_end nothing is visible before finish().
  * 3. put() returns -1 with ERR_USER when the user in hand fails; that user is rolled back and the
- *    records up to the next REC_USER are ignored. A user whose publication fails later is
- *    reported here and counted below; put() and finish() go on with the rest. SO THE EXIT CODE HAS
- * TO BE ASKED FOR: writers_exit_code().
+ *    records up to the next REC_USER are ignored. A user whose publication fails later is reported
+ *    here and counted below; put() and finish() go on with the rest. SO THE EXIT CODE HAS TO BE
+ *    ASKED FOR: writers_exit_code().
  * 4. A STORE without variables takes one user: a second is ERR_FATAL with 64, nothing is visible.
  * 5. close() without finish() rolls back the user in hand; users that were complete and verified
  *    before (see 1) are published, unless publish_end.
@@ -31,8 +31,8 @@ struct writers_opts {
 	const struct store_spec *spec;  /* all pointers borrowed until close() */
 	const char *home;               /* --home template or NULL */
 	const struct selection *select; /* to know which users -u names; may be NULL */
-	const struct namemap
-	    *maps; /* --map-user, --user-map, --map-mailbox, --under; may be NULL */
+	/* --map-user, --user-map, --map-mailbox, --under; may be NULL. */
+	const struct namemap *maps;
 	enum on_exist on_exist;
 	enum fsync_mode fsync;
 	bool publish_end, refuse_loss, dry_run;

@@ -14,17 +14,17 @@
  *
  * 1. A merge join in stream order: one record of each side is held. What finds no counterpart in
  *    order because a map moved its name waits in a spool until the user's end.
- * 2. Levels: count compares users, mailboxes and numbers of messages; state compares also
- *    all that records say without bodies; content also bodies (size and digest of the canonical
- * form), INTERNALDATE and save date. At content every message must come with a digest (prefetch.h);
- * below it no body is read.
+ * 2. Levels: count compares users, mailboxes and numbers of messages; state compares also all that
+ *    records say without bodies; content also bodies (size and digest of the canonical form),
+ *    INTERNALDATE and save date. At content every message must come with a digest (prefetch.h);
+ *    below it no body is read.
  * 3. Only fields that both sides tell (rec_user.known) are compared, not those in ignore; never
  *    an invented UIDVALIDITY or a derived GUID. What is left out is said once.
  * 4. Messages that stand under one UID in A and another in B, known by digest (or GUID below
  *    content), are one difference "uid"; messages that changed places are one difference
  *    "message-order".
  * 5. What a store with a form of its own for a field (store_reader.own_form) cannot hold of the
- * other side's values is not compared.
+ *    other side's values is not compared.
  * 6. UIDNEXT counts as at least the last UID + 1 on both sides: an index may lag.
  */
 enum proof_level {
