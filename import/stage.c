@@ -644,6 +644,21 @@ void stage_plan_aside(struct stage *st, size_t root, const char *rel, bool keep)
 	                 xasprintf("%s%s%s", r->base, rel[0] == '\0' ? "" : "/", rel), to);
 }
 
+/* The last put becomes the commit, if there is one: that it was done is seen also when the cleaning
+ * up has begun. What an aside has moved may be gone by then, before the journal. */
+static void end_with_put(struct journal_step *steps, size_t count)
+{
+	for (size_t i = count; i-- > 0;) {
+		struct journal_step step = steps[i];
+
+		if (step.kind != STEP_PUT)
+			continue;
+		memmove(&steps[i], &steps[i + 1], (count - 1 - i) * sizeof(*steps));
+		steps[count - 1] = step;
+		return;
+	}
+}
+
 /* The mail root's steps last; its order otherwise. */
 static void order_steps(struct journal *j)
 {
@@ -658,6 +673,7 @@ static void order_steps(struct journal *j)
 		if (j->steps[i].root == 0)
 			ordered[n++] = j->steps[i];
 	}
+	end_with_put(ordered, n);
 	free(j->steps);
 	j->steps = ordered;
 	j->step_room = j->step_count + 1;

@@ -21,8 +21,9 @@
  *         old.<n>                              what was moved aside and is to be dropped
  *         journal                              root 0 only: the steps, see stage.c
  *
- * 1. Steps are executed in the order planned, roots other than 0 first. The last step is the
- *    commit: a run that died before it is undone by the next one, after it finished.
+ * 1. Steps are executed in the order planned, roots other than 0 first, the last put at the very
+ *    end. The last step is the commit: a run that died before it is undone by the next one, after
+ *    it finished.
  * 2. What stood at P is moved to <parent of P>/.mbx-old.<id>, and removed after the commit unless
  *    it is to be kept.
  * 3. P must not be a symlink, a mount point, or anything but what it is to become; nor lie inside

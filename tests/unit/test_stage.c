@@ -430,6 +430,38 @@ START_TEST(journal_texts)
 }
 END_TEST
 
+/* A merge ends with a put, so that it is not undone when it dies while it cleans up. */
+START_TEST(commit_is_a_put)
+{
+	struct stage_opts opts = { .fsync = FSYNC_NEVER };
+	char *path = fs_path("%s/mail", top), *sum = fs_path("%s/mail/sum", top);
+	char *journal = fs_path("%s/.mbx-stage.mail/journal", top);
+	char *file = fs_path("%s/mail/new", top);
+	struct stage *st = NULL;
+	struct buf text;
+
+	buf_init(&text);
+	fs_write(sum, "old");
+	ck_assert_int_eq(stage_open(path, &opts, &st, &err), 0);
+	ck_assert_int_eq(beneath_write(stage_tree(st, 0, &err), "new", "x", 1, 0600, false, &err),
+	                 0);
+	stage_plan_put(st, 0, "new");
+	stage_plan_aside(st, 0, "sum", false);
+	ck_assert_int_eq(stage_prepare(st, &err), 0);
+	fs_read(journal, &text);
+	ck_assert_ptr_nonnull(
+	    strstr(buf_str(&text), "\nput 0 .mbx-stage.mail/tree/new mail/new\nend\n"));
+	ck_assert_int_eq(stage_publish(st, &err), 0);
+	stage_close(st);
+	ck_assert(fs_exists(file) && !fs_exists(sum));
+	free(path);
+	free(sum);
+	free(journal);
+	free(file);
+	buf_release(&text);
+}
+END_TEST
+
 /* Nothing is begun that the next run could not bring to its end. */
 START_TEST(journal_too_long)
 {
@@ -492,6 +524,7 @@ Suite *stage_suite(void)
 	tcase_add_loop_test(tc, no_link_is_followed, 0, 2);
 	tcase_add_loop_test(tc, foreign_links, 0, 2);
 	tcase_add_test(tc, journal_texts);
+	tcase_add_test(tc, commit_is_a_put);
 	tcase_add_test(tc, journal_too_long);
 	tcase_add_loop_test(tc, journal_hostile, 0, 10);
 	suite_add_tcase(suite, tc);
