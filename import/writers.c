@@ -342,6 +342,8 @@ static int end_user(struct writers *w, const struct record *rec, struct mbx_err 
 	user->end.boxes = w->boxes;
 	user->end.messages = w->current->messages;
 	user->end.bytes = w->bytes;
+	if (user->end.unreadable < w->current->discarded)
+		user->end.unreadable = w->current->discarded;
 	if (rec->user_end.status == USER_FAILED) {
 		fail_user(user,
 		          rec->user_end.code == 0 ? MBX_IOERR : (enum mbx_exit)rec->user_end.code);
