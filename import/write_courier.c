@@ -40,7 +40,7 @@ struct courier {
 	char **keywords; /* of the mailbox in hand; the index is the id */
 	size_t keyword_count, keyword_room;
 	struct buf keyword_rows, uidl_rows;
-	bool has_acl;  /* a mailbox of this user */
+	bool has_acl;  /* a mailbox of this user, or one that is there and is merged with */
 	uint32_t *ids; /* of the message in hand */
 	size_t id_room, id_count;
 	uint64_t next_n, uidv; /* of courierpop3dsizelist */
@@ -399,6 +399,7 @@ static int writer_open(const struct store_loc *loc, const struct writer_opts *op
 		maildir_user_free(u);
 		return -1;
 	}
+	c->has_acl = opts->on_exist == EXIST_MERGE && stage_existing(u->stage, 0) >= 0;
 	*sink_r = &u->sink;
 	return 0;
 }

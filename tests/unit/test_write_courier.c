@@ -258,6 +258,28 @@ START_TEST(merge)
 }
 END_TEST
 
+/* A mailbox that has no list must not take that of a parent which was there before. */
+START_TEST(merged_rights)
+{
+	static const struct acl_entry acl[] = { { "anyone", "lr" } };
+	struct rec_box *box;
+
+	script_user(&s, "joe");
+	box = script_box(&s, "INBOX");
+	box->acl = acl;
+	box->acl_count = 1;
+	ck_assert_int_eq(run(EXIST_REFUSE), MBX_OK);
+	script_release(&s);
+	script_init(&s);
+	script_user(&s, "joe");
+	script_box(&s, "New");
+	ck_assert_int_eq(run(EXIST_MERGE), MBX_OK);
+	ck_assert_ptr_nonnull(strstr(file_text("courierimapacl"), "anyone lr"));
+	ck_assert_ptr_nonnull(strstr(file_text(".New/courierimapacl"), "owner "));
+	ck_assert_ptr_null(strstr(file_text(".New/courierimapacl"), "anyone"));
+}
+END_TEST
+
 Suite *write_courier_suite(void)
 {
 	Suite *suite = suite_create("write_courier");
@@ -269,6 +291,7 @@ Suite *write_courier_suite(void)
 	tcase_add_loop_test(tc, like_to_like, 0, 4);
 	tcase_add_loop_test(tc, with_lf, 0, 2 * ARRAY_SIZE(line_ends));
 	tcase_add_test(tc, merge);
+	tcase_add_test(tc, merged_rights);
 	suite_add_tcase(suite, tc);
 	return suite;
 }
