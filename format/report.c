@@ -326,10 +326,15 @@ static void put_boxes(struct buf *out, uint64_t n)
 /* Seconds that are left, if that can be told. */
 static bool time_left(const struct report_progress *p, uint64_t elapsed_ns, uint64_t *seconds_r)
 {
-	if (p->expected_messages <= p->messages || p->messages == 0)
+	uint64_t all = p->archive_total, done = p->archive_bytes;
+
+	if (p->archive_total == 0) {
+		all = p->expected_messages;
+		done = p->messages;
+	}
+	if (all <= done || done == 0)
 		return false;
-	*seconds_r = (uint64_t)((double)elapsed_ns / 1e9 *
-	                        (double)(p->expected_messages - p->messages) / (double)p->messages);
+	*seconds_r = (uint64_t)((double)elapsed_ns / 1e9 * (double)(all - done) / (double)done);
 	return true;
 }
 
@@ -358,7 +363,9 @@ static void progress_text(struct report *r, struct buf *out, uint64_t elapsed, b
 	if (told) {
 		buf_puts(out, ", ");
 		put_time(out, left);
-		buf_puts(out, " left");
+		buf_puts(out, p->archive_total != 0 ? " left"
+		              : brief               ? " left here"
+		                                    : " left in this mailbox");
 	}
 }
 
@@ -376,7 +383,8 @@ static void progress_json(struct report *r, struct buf *out, uint64_t elapsed)
 	json_number(out, "expected_messages", p->expected_messages);
 	json_number(out, "milliseconds", elapsed / 1000000);
 	if (time_left(p, elapsed, &left))
-		json_number(out, "seconds_left", left);
+		json_number(out, p->archive_total != 0 ? "seconds_left" : "mailbox_seconds_left",
+		            left);
 	event_end(r, out);
 }
 

@@ -50,7 +50,10 @@ void report_error(struct report *r, const char *user, const struct mbx_err *err)
  * report_progress_now() prints the line at once (SIGUSR1). */
 struct report_progress {
 	uint64_t users, boxes, messages, bytes, archive_bytes;
-	uint64_t expected_messages; /* 0 unknown; for time left */
+	/* For the time left; 0 unknown. Where the size of the archive that is read is known it is
+	 * the time left of all; else of the mailbox in hand, as what follows is not known. */
+	uint64_t archive_total;
+	uint64_t expected_messages; /* of the mailboxes begun so far */
 };
 void report_progress(struct report *r, const struct report_progress *p);
 void report_progress_now(struct report *r);

@@ -184,6 +184,7 @@ static int open_archive(struct run *run, int fd, struct source **src_r, struct m
 		                                .progress = on_progress,
 		                                .ctx = run };
 
+	run->progress.archive_total = file_left(fd);
 	(void)clock_gettime(CLOCK_MONOTONIC, &run->start);
 	return archive_source_open(&opts, src_r, err);
 }

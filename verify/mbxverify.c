@@ -92,6 +92,7 @@ static int run_mode(struct run *run)
 		run->in[i].bodies =
 		    (o->arg_count == 2 || o->tally) && o->proof == OPTION_PROOF_CONTENT;
 	}
+	run_watch_archive(run);
 	if (o->list)
 		code = run_list(run);
 	else if (o->tally)

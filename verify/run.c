@@ -32,6 +32,26 @@ void run_note_failed(struct run *run, const char *user, const struct mbx_err *er
 		run->failed_code = (int)err->code;
 }
 
+static void note_archive_bytes(void *ctx, uint64_t messages, uint64_t bytes, uint64_t read)
+{
+	struct run *run = ctx;
+
+	(void)messages;
+	(void)bytes;
+	run->progress.archive_bytes = read;
+}
+
+void run_watch_archive(struct run *run)
+{
+	struct input *in = &run->in[0];
+
+	if (in->spec != NULL)
+		return;
+	run->progress.archive_total = file_left(in->fd);
+	in->progress = note_archive_bytes;
+	in->ctx = run;
+}
+
 void run_note_progress(struct run *run, const struct record *rec)
 {
 	struct report_progress *p = &run->progress;

@@ -43,6 +43,8 @@ void run_print_line(struct run *run);
 int run_end_output(struct run *run, int code);
 /* Says that a user failed, and keeps the code of the first. */
 void run_note_failed(struct run *run, const char *user, const struct mbx_err *err);
+/* The progress line is to tell how long A, if it is an archive file, will take. */
+void run_watch_archive(struct run *run);
 void run_note_progress(struct run *run, const struct record *rec);
 /* 66, said, if a user or mailbox that was asked for is nowhere; else 0. */
 int run_unmatched_code(struct run *run);

@@ -1,6 +1,7 @@
 #include "format/base/xio.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool (*interrupt_stops)(void);
@@ -64,6 +65,16 @@ ssize_t pread_full(int fd, void *data, size_t len, uint64_t offset)
 		got += (size_t)n;
 	}
 	return (ssize_t)got;
+}
+
+uint64_t file_left(int fd)
+{
+	off_t at = lseek(fd, 0, SEEK_CUR);
+	struct stat st;
+
+	if (at < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size < at)
+		return 0;
+	return (uint64_t)(st.st_size - at);
 }
 
 int write_all(int fd, const void *data, size_t len)

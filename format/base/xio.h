@@ -12,6 +12,9 @@
 ssize_t read_full(int fd, void *data, size_t len);
 ssize_t pread_full(int fd, void *data, size_t len, uint64_t offset);
 
+/* The bytes from here to the end of a file; 0 if it is no file, or at its end. */
+uint64_t file_left(int fd);
+
 /* Writes all of it. Returns 0, or -1 with errno set. */
 int write_all(int fd, const void *data, size_t len);
 

@@ -95,13 +95,20 @@ static char *heard(const char *file)
 	return buf_detach(&text);
 }
 
-static void listen_stop(const char *expected)
+static char *listen_end(void)
 {
 	char *text = heard(heard_name);
 
 	ck_assert_int_ge(dup2(real_stderr, STDERR_FILENO), 0);
 	close(real_stderr);
 	unlink(heard_name);
+	return text;
+}
+
+static void listen_stop(const char *expected)
+{
+	char *text = listen_end();
+
 	ck_assert_str_eq(text, expected);
 	free(text);
 }
@@ -143,6 +150,46 @@ START_TEST(messages)
 	report_say(r, said[_i].level, "word", said[_i].user, said[_i].path, said[_i].uid, "%s",
 	           said[_i].text);
 	listen_stop(said[_i].expected);
+	report_free(r);
+}
+END_TEST
+
+/* The time left is that of the whole archive only where its size is known. */
+static const struct {
+	uint64_t archive_total, expected;
+	bool json;
+	const char *end;
+} lefts[] = {
+	{ 10, 0, false, ", 0:00:00, 0:00:00 left\n" },
+	{ 10, 3, false, ", 0:00:00, 0:00:00 left\n" },
+	{ 0, 3, false, ", 0:00:00, 0:00:00 left in this mailbox\n" },
+	{ 0, 1, false, ", 0:00:00\n" },
+	{ 5, 3, false, ", 0:00:00\n" },
+	{ 10, 3, true, ",\"seconds_left\":0}\n" },
+	{ 0, 3, true, ",\"mailbox_seconds_left\":0}\n" },
+};
+
+START_TEST(time_left)
+{
+	const struct report_opts opts = { .program = "mbximport",
+		                          .progress = -1,
+		                          .json = lefts[_i].json };
+	const struct report_progress p = { .users = 1,
+		                           .messages = 1,
+		                           .archive_bytes = 5,
+		                           .archive_total = lefts[_i].archive_total,
+		                           .expected_messages = lefts[_i].expected };
+	struct report *r = report_new(&opts);
+	size_t len = strlen(lefts[_i].end);
+	char *text;
+
+	listen_start();
+	report_progress(r, &p);
+	report_progress_now(r);
+	text = listen_end();
+	ck_assert_uint_gt(strlen(text), len);
+	ck_assert_str_eq(text + strlen(text) - len, lefts[_i].end);
+	free(text);
 	report_free(r);
 }
 END_TEST
@@ -313,6 +360,7 @@ Suite *report_suite(void)
 	tcase_add_loop_test(tc, escaping, 0, ARRAY_SIZE(strings));
 	tcase_add_test(tc, json_shapes);
 	tcase_add_loop_test(tc, messages, 0, ARRAY_SIZE(said));
+	tcase_add_loop_test(tc, time_left, 0, ARRAY_SIZE(lefts));
 	tcase_add_test(tc, verdict);
 	tcase_add_test(tc, table);
 	tcase_add_test(tc, many_users);
