@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -314,29 +315,35 @@ bool exist_at(int dirfd, const char *rel)
 
 /* The rest is for merge: renames of single folders and files. */
 
+/* What was put so far: a tree of "<root>/<rel>". */
 struct puts {
-	char **rels;
-	size_t *roots;
-	size_t count;
+	void *tree;
 };
+
+static int compare_keys(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
 
 static bool was_put(const struct puts *p, size_t root, const char *rel, size_t len)
 {
-	for (size_t i = p->count; i-- > 0;) {
-		if (p->roots[i] == root && strlen(p->rels[i]) == len &&
-		    strncmp(p->rels[i], rel, len) == 0)
-			return true;
-	}
-	return false;
+	char *key = xasprintf("%zu/%.*s", root, (int)len, rel);
+	bool found = tfind(key, &p->tree, compare_keys) != NULL;
+
+	free(key);
+	return found;
 }
 
 static void put(struct maildir_user *u, struct puts *p, size_t root, const char *rel, size_t len)
 {
-	p->rels = xreallocarray(p->rels, p->count + 1, sizeof(*p->rels));
-	p->roots = xreallocarray(p->roots, p->count + 1, sizeof(*p->roots));
-	p->rels[p->count] = xstrndup(rel, len);
-	p->roots[p->count] = root;
-	stage_plan_put(u->stage, root, p->rels[p->count++]);
+	char *key = xasprintf("%zu/%.*s", root, (int)len, rel);
+	char **found = tsearch(key, &p->tree, compare_keys);
+
+	if (found == NULL)
+		xoom();
+	stage_plan_put(u->stage, root, strchr(key, '/') + 1);
+	if (*found != key)
+		free(key);
 }
 
 /* If rel, or a directory above it, is not there yet, plans to put that, once. */
@@ -528,10 +535,7 @@ static int plan_merge(struct maildir_user *u, struct mbx_err *err)
 		/* The mail root is there even if nothing was to be put into it. */
 		(void)put_if_absent(u, &p, 0, "");
 	}
-	for (size_t i = 0; i < p.count; i++)
-		free(p.rels[i]);
-	free(p.rels);
-	free(p.roots);
+	tdestroy(p.tree, free);
 	return rc;
 }
 
