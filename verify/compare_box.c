@@ -32,7 +32,7 @@ static void lonely_message(struct compare *c, const struct side *s)
 {
 	if (s->rec.kind == REC_BAD)
 		report_unreadable(c, s);
-	else if (c->held_count[s->which] < HELD_MAX)
+	else if (held_room(c, s->which))
 		held_add(c, s->which, &s->rec.msg);
 	else
 		compare_found(c, "message", s->rec.msg.uid, NULL, s->which == 0 ? "" : NULL,
@@ -51,7 +51,7 @@ static void message_pair(struct compare *c, const struct side *a, const struct s
 	c->result->messages++;
 	if (held_same(c, &a->rec.msg, &b->rec.msg)) {
 		compare_msg_fields(c, a->rec.msg.uid, &a->rec.msg, &b->rec.msg);
-	} else if (c->held_count[0] < HELD_MAX && c->held_count[1] < HELD_MAX) {
+	} else if (held_room(c, 0) && held_room(c, 1)) {
 		held_add(c, 0, &a->rec.msg);
 		held_add(c, 1, &b->rec.msg);
 	} else {

@@ -30,6 +30,11 @@ static bool identity(const struct compare *c, const struct rec_msg *msg, unsigne
 	return true;
 }
 
+bool held_room(const struct compare *c, unsigned side)
+{
+	return c->held_count[side] < HELD_MAX && c->held_arena.total < HELD_BYTES;
+}
+
 void held_add(struct compare *c, unsigned side, const struct rec_msg *msg)
 {
 	struct record rec = { .kind = REC_MSG, .msg = *msg };

@@ -36,7 +36,8 @@ struct waiting_list {
 };
 
 /* Messages whose identity found no counterpart at their UID. */
-#define HELD_MAX 65536u /* a side; with more, pairs are not looked for */
+#define HELD_MAX   65536u                     /* a side; with more, pairs are not looked for */
+#define HELD_BYTES ((size_t)64 * 1024 * 1024) /* both: a row of an archive may take a MiB */
 struct held {
 	struct record rec;     /* a REC_MSG in the arena */
 	unsigned char key[32]; /* identity: digest, or that of the GUID */
@@ -113,6 +114,7 @@ void compare_body(struct compare *c, const struct rec_msg *a, const struct rec_m
 int compare_box(struct compare *c, struct side *a, struct side *b, struct mbx_err *err);
 
 /* compare_held.c */
+bool held_room(const struct compare *c, unsigned side);
 void held_add(struct compare *c, unsigned side, const struct rec_msg *msg);
 /* Whether the two are the same message as far as can be told. */
 bool held_same(const struct compare *c, const struct rec_msg *a, const struct rec_msg *b);

@@ -599,6 +599,37 @@ START_TEST(renumbered)
 }
 END_TEST
 
+/* Large messages are not all held: what is moved is missing here and extra there then. */
+START_TEST(renumbered_large)
+{
+	size_t len = _i == 0 ? 10 : (size_t)32 * 1024 * 1024;
+	char *keyword = xmalloc(len + 1);
+	struct model a, b;
+	struct outcome o;
+
+	memset(keyword, 'k', len);
+	keyword[len] = '\0';
+	model_sample(&a);
+	model_sample(&b);
+	for (uint32_t i = 0; i < 7; i++) {
+		static const char *const guids[] = { "a", "b", "c", "d", "e", "f", "g" };
+		struct model_msg msg = {
+			.uid = 1 + i, .body = "x", .guid = guids[i], .keywords = { keyword }
+		};
+
+		model_box(&a, "joe", "INBOX")->msgs[i] = msg;
+		msg.uid += 10;
+		model_box(&b, "joe", "INBOX")->msgs[i] = msg;
+	}
+	model_box(&a, "joe", "INBOX")->uidnext = model_box(&b, "joe", "INBOX")->uidnext = 20;
+	run(&o, &a, &b, (struct compare_opts){ .level = PROOF_STATE });
+	ck_assert_uint_eq(o.result.differences, _i == 0 ? 7 : 14);
+	ck_assert_str_eq(o.result.kinds[0].kind, _i == 0 ? "uid" : "message");
+	outcome_release(&o);
+	free(keyword);
+}
+END_TEST
+
 /* A user that fails on one side: said once, nothing of him is called missing, the rest is compared.
  */
 START_TEST(failed_user)
@@ -776,6 +807,7 @@ Suite *compare_suite(void)
 	tcase_add_loop_test(tc, single_users, 0, 2);
 	tcase_add_test(tc, mapped_names);
 	tcase_add_test(tc, renumbered);
+	tcase_add_loop_test(tc, renumbered_large, 0, 2);
 	tcase_add_loop_test(tc, failed_user, 0, 2);
 	tcase_add_loop_test(tc, failed_anywhere, 0, 2);
 	tcase_add_loop_test(tc, any_failure, 0, 4);
