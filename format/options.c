@@ -2,6 +2,7 @@
 
 #include "format/base/mem.h"
 #include "format/limits.h"
+#include "format/namemap.h"
 #include "format/program.h"
 #include "format/select.h"
 
@@ -372,6 +373,27 @@ int options_parse(enum program program, int argc, char **argv, struct options *o
 		return 0;
 	options_release(o);
 	return -1;
+}
+
+int options_maps(const struct options *o, struct namemap *maps, struct mbx_err *err)
+{
+	for (size_t i = 0; i < o->map_user.count; i++) {
+		if (namemap_add_user(maps, o->map_user.items[i], err) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < o->user_map.count; i++) {
+		if (namemap_add_user_file(maps, o->user_map.items[i], err) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < o->map_mailbox.count; i++) {
+		if (namemap_add_box(maps, o->map_mailbox.items[i], err) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < o->under.count; i++) {
+		if (namemap_set_under(maps, o->under.items[i], err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 void options_release(struct options *o)

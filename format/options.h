@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct namemap;
 struct selection;
 
 /*
@@ -97,6 +98,8 @@ struct options {
 int options_parse(enum program program, int argc, char **argv, struct options *o,
                   struct mbx_err *err);
 void options_release(struct options *o);
+/* Adds --map-user, --user-map, --map-mailbox and --under to a map. */
+int options_maps(const struct options *o, struct namemap *maps, struct mbx_err *err);
 
 /* Name and summary of a driver, for --help. */
 struct option_driver {

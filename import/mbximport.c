@@ -122,27 +122,6 @@ static int open_input(const struct options *o, int *fd_r, struct mbx_err *err)
 	return 0;
 }
 
-static int add_maps(struct namemap *maps, const struct options *o, struct mbx_err *err)
-{
-	for (size_t i = 0; i < o->map_user.count; i++) {
-		if (namemap_add_user(maps, o->map_user.items[i], err) < 0)
-			return -1;
-	}
-	for (size_t i = 0; i < o->user_map.count; i++) {
-		if (namemap_add_user_file(maps, o->user_map.items[i], err) < 0)
-			return -1;
-	}
-	for (size_t i = 0; i < o->map_mailbox.count; i++) {
-		if (namemap_add_box(maps, o->map_mailbox.items[i], err) < 0)
-			return -1;
-	}
-	for (size_t i = 0; i < o->under.count; i++) {
-		if (namemap_set_under(maps, o->under.items[i], err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
 /* From here on the run is the owner of what it writes. */
 static int drop_privileges(struct run *run, struct mbx_err *err)
 {
@@ -286,7 +265,7 @@ static int import_run(struct run *run)
 	int fd = -1;
 	int code;
 
-	if (open_input(run->o, &fd, &err) < 0 || add_maps(run->maps, run->o, &err) < 0)
+	if (open_input(run->o, &fd, &err) < 0 || options_maps(run->o, run->maps, &err) < 0)
 		code = program_say(run->report, &err);
 	else
 		code = open_and_pump(run, fd);

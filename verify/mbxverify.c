@@ -25,30 +25,6 @@ static int parse_ignored(struct run *run, struct mbx_err *err)
 	return 0;
 }
 
-static int make_map(struct run *run, struct mbx_err *err)
-{
-	const struct options *o = run->o;
-
-	run->map = namemap_new();
-	for (size_t i = 0; i < o->map_user.count; i++) {
-		if (namemap_add_user(run->map, o->map_user.items[i], err) < 0)
-			return -1;
-	}
-	for (size_t i = 0; i < o->user_map.count; i++) {
-		if (namemap_add_user_file(run->map, o->user_map.items[i], err) < 0)
-			return -1;
-	}
-	for (size_t i = 0; i < o->map_mailbox.count; i++) {
-		if (namemap_add_box(run->map, o->map_mailbox.items[i], err) < 0)
-			return -1;
-	}
-	for (size_t i = 0; i < o->under.count; i++) {
-		if (namemap_set_under(run->map, o->under.items[i], err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
 static int check_arguments(const struct options *o, struct mbx_err *err)
 {
 	size_t stdins = o->selection_from_stdin ? 1 : 0;
@@ -71,8 +47,9 @@ static int check_arguments(const struct options *o, struct mbx_err *err)
 
 static int prepare(struct run *run, struct mbx_err *err)
 {
+	run->map = namemap_new();
 	if (check_arguments(run->o, err) < 0 || parse_ignored(run, err) < 0 ||
-	    make_map(run, err) < 0)
+	    options_maps(run->o, run->map, err) < 0)
 		return -1;
 	run->everything = selection_new();
 	for (size_t i = 0; i < run->o->arg_count; i++) {
