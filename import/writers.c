@@ -368,6 +368,14 @@ static int end_user(struct writers *w, const struct record *rec, struct mbx_err 
 	return 0;
 }
 
+/* Merged under a new name a mailbox may come to lie beside the one that it was made from: the
+ * driver makes it a GUID of its own. */
+static void forget_guid(const struct writers *w, const char *old_path, struct rec_box *box)
+{
+	if (w->opts.on_exist == EXIST_MERGE && strcmp(box->path, old_path) != 0)
+		box->has_guid = false;
+}
+
 /* Applies --map-mailbox and --under. */
 static int map_path(struct writers *w, const char **path, struct mbx_err *err)
 {
@@ -398,6 +406,8 @@ static int put_inner(struct writers *w, const struct record *rec, struct mbx_err
 		rc = map_path(w, &mapped.box.path, err);
 	else if (rec->kind == REC_ACCOUNT && rec->account.kind == ACCOUNT_SUBSCRIPTION)
 		rc = map_path(w, &mapped.account.name, err);
+	if (rec->kind == REC_BOX)
+		forget_guid(w, rec->box.path, &mapped.box);
 	return rc < 0 ? -1 : w->current->ops->put(w->current, &mapped, err);
 }
 

@@ -19,7 +19,8 @@
  *    INTERNALDATE and save date. At content every message must come with a digest (prefetch.h);
  *    below it no body is read.
  * 3. Only fields that both sides tell (rec_user.known) are compared, not those in ignore; never
- *    an invented UIDVALIDITY or a derived GUID. What is left out is said once.
+ *    an invented UIDVALIDITY, a derived GUID, or that of a mailbox which the map gives a new name
+ *    (a merge makes it anew). What is left out is said once.
  * 4. Messages that stand under one UID in A and another in B, known by digest (or GUID below
  *    content), are one difference "uid"; messages that changed places are one difference
  *    "message-order".

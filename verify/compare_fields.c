@@ -251,6 +251,20 @@ static void compare_metadata(struct compare *c, const struct rec_box *a, const s
 	}
 }
 
+static bool is_renamed(const struct compare *c, const char *path)
+{
+	struct buf mapped;
+	bool renamed;
+
+	if (c->opts.map == NULL || !namemap_has_boxes(c->opts.map))
+		return false;
+	buf_init(&mapped);
+	namemap_box(c->opts.map, path, &mapped);
+	renamed = strcmp(buf_str(&mapped), path) != 0;
+	buf_release(&mapped);
+	return renamed;
+}
+
 static void compare_box_guid(struct compare *c, const struct rec_box *a, const struct rec_box *b)
 {
 	if (!compared(c, FIELD_BOX_GUID) || !a->has_guid || !b->has_guid)
@@ -260,6 +274,13 @@ static void compare_box_guid(struct compare *c, const struct rec_box *a, const s
 			compare_note(c, "%s of mailboxes where it was derived",
 			             field_name(FIELD_BOX_GUID));
 		c->told_derived = true;
+		return;
+	}
+	if (is_renamed(c, a->path)) {
+		if (!c->told_renamed)
+			compare_note(c, "%s of mailboxes with a new name",
+			             field_name(FIELD_BOX_GUID));
+		c->told_renamed = true;
 		return;
 	}
 	if (memcmp(a->guid, b->guid, sizeof(a->guid)) == 0)

@@ -55,7 +55,7 @@ struct compare {
 	unsigned own_side; /* that side */
 	uint32_t told[3];  /* named as not compared: unknown to A, B, both */
 	uint32_t told_own_form;
-	bool told_invented, told_derived;
+	bool told_invented, told_derived, told_renamed;
 	const char *labels[2];
 	const char *user, *path; /* for differences */
 	struct buf text[2], item;

@@ -34,6 +34,21 @@ run 0 mbximport --map-mailbox Work=A --map-mailbox Work/Deep=B -i a.mbx maildir:
 check "the longest wins" [ "$(got maildir:longest)" = 'INBOX=3 100%25=1 B=2 Sent=1 Trash=1 ' ]
 run 0 mbximport --under Old -i a.mbx maildir:under
 check "--under" [ "$(got maildir:under)" = 'Old/100%25=1 Old/INBOX=3 Old/Sent=1 Old/Trash=1 Old/Work/Deep=2 ' ]
+# Beside the mail that is there: no GUID twice, so that METADATA stays with its mailbox.
+B=$(printf 'b%.0s' {1..32})
+printf 'priv/%s/comment\nthen\n' "$B" >M/dovecot-attributes
+mbxexport -q -u joe -o then.mbx maildir:M
+cp -r M beside
+printf 'priv/%s/comment\nnow\n' "$B" >beside/dovecot-attributes
+run 0 mbximport --under Restored --on-exist merge -i then.mbx maildir:beside
+guids() { find "$1" -name dovecot-uidlist -exec sed -n 's/^3 .* G\([0-9a-f]*\).*/\1/p' {} + | sort; }
+check "ten mailboxes" [ "$(guids beside | wc -l)" = 10 ]
+check "ten GUIDs" [ "$(guids beside | uniq -d)" = '' ]
+check "what was there keeps its METADATA" [ "$(grep -A 1 "$B" beside/dovecot-attributes)" = "priv/$B/comment
+now" ]
+run 0 mbxverify --under Restored then.mbx maildir:beside
+says "not compared: mailbox-guid of mailboxes with a new name"
+rm M/dovecot-attributes
 run 64 mbximport --map-mailbox Work -i a.mbx maildir:bad
 run 64 mbximport --under a --under b -i a.mbx maildir:bad
 check "nothing made" absent bad
