@@ -162,11 +162,22 @@ static void sort_items(struct record *items, size_t count)
 		qsort(items, count, sizeof(*items), compare_items);
 }
 
+/* B's subscription of a mailbox that is not in question is not either. */
+static bool item_asked(const struct compare *c, const struct rec_account *item, unsigned side)
+{
+	const struct rec_box box = { .path = item->name };
+
+	return side == 0 || item->kind != ACCOUNT_SUBSCRIPTION || c->opts.wants_box == NULL ||
+	       c->opts.wants_box(c->opts.ctx, &box);
+}
+
 /* An item that one side has alone. */
 static void lonely_item(struct compare *c, const struct rec_account *item, unsigned side)
 {
 	const char *name = *item->name != '\0' ? item->name : NULL;
 
+	if (!item_asked(c, item, side))
+		return;
 	reset_texts(c);
 	if (item->value != NULL)
 		put_value(&c->text[side], item->value, item->value_len);
