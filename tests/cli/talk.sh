@@ -88,7 +88,7 @@ run 0 python3 terminal.py 'mbxexport --bwlimit 3M -u joe maildir:B >/dev/null'
 check "progress line" grep -q $'\r.*mbxexport: 1 user, 1 mailbox, .*/s, 0:00:0.*\033\\[K' out
 big G 120
 run 0 python3 terminal.py 'mbxexport --bwlimit 6M -u joe maildir:G >/dev/null'
-check "it fits, with the time left" grep -qE $'\rmbxexport: [^\r]{,60} left\033\\[K' out
+check "it fits, with the time left" grep -qE $'\rmbxexport: [^\r]{,60} left here\033\\[K' out
 run 0 python3 terminal.py 'mbxexport --no-progress --bwlimit 3M -u joe maildir:B >/dev/null'
 check "no progress line" not grep -q $'\033' out
 run 0 mbxexport --bwlimit 3M -u joe -o /dev/null maildir:B
