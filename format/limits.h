@@ -33,6 +33,10 @@
  * Positions in them take 31 bits. */
 #define LIMIT_SIDE_FILE (1024u * 1024 * 1024)
 
+/* The metadata of one message of a dbox file. What grows in it is the list of external attachments:
+ * 150 bytes each, so 7,000 of them. */
+#define LIMIT_DBOX_META (1024u * 1024)
+
 /* One message of a store that compresses: small files can be made that grow for ever. */
 #define LIMIT_INFLATED_BYTES (64ull * 1024 * 1024 * 1024)
 

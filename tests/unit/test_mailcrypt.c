@@ -1,0 +1,130 @@
+#include "format/base/mem.h"
+#include "format/codec/mailcrypt.h"
+#include "tests/unit/suites.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+Suite *mailcrypt_suite(void);
+
+/* The heads of two messages that Dovecot 2.3.19.1 wrote with one key of curve prime256v1, by
+ * mail_crypt_save_version=2 and =1. */
+static const char version2[] =
+    "\x43\x52\x59\x50\x54\x45\x44\x03\x07\x02\x00\x00\x00\x02\x00\x00\x00\xff\x06\x09"
+    "\x60\x86\x48\x01\x65\x03\x04\x01\x2e\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01"
+    "\x00\x00\x08\x00\x00\x00\x00\xcf\x01\x02\x39\x72\x2f\x11\x32\x71\x64\x81\x42\x07"
+    "\xc8\x9f\xf1\xe0\xa0\xbb\x84\x87\x21\x49\x18\x13\x5d\xd4\x2d\x14\x88\xa4\x12\x04"
+    "\x94\x31\x00\x00\x00\x41\x04\x07\xa3\xd0\xd6\x14\x50\x31\x76\x20\xdc\x91\xf2\xee"
+    "\x48\x1b\xf0\x1c\x67\x53\x74\x54\x9e\x8c\xae\xe3\xea\xc8\x14\x7a\x64\xd5\x7b\xe8"
+    "\x4b\x13\x5f\x57\x33\x6f\xf4\x43\x0a\xe7\x7e\x87\x52\x92\x43\xd4\x15\x13\x03\xf8"
+    "\xf1\x18\xde\x37\xe2\xaa\xe6\xa4\xc1\x04\x2f\x00\x00\x00\x40\x25\xca\x68\x7c\xef"
+    "\x98\xa6\x53\x3f\xb2\x1f\xd3\xa6\x26\xf2\xb8\x74\x51\x7d\xf8\x17\xca\x0e\x72\x3b"
+    "\xb8\xed\x11\xff\x5d\x46\xfc\x68\xa0\x1e\xdb\x58\x4c\x65\xfa\x34\xde\xeb\x80\xd1"
+    "\xae\xb6\x5d\x3b\xd3\x19\x79\xce\xcb\xe9\x48\x47\x74\xcc\x72\x39\x37\xa8\x1a\x00"
+    "\x00\x00\x20\x96\x53\xea\x21\x03\x8d\xff\x3d\x56\x6a\x82\x1e\xf8\xd3\xa9\x2e\xad"
+    "\xfd\xf6\x4d\x7f\xeb\x91\x6a\x7c\x34\x1a\x31\x78\x27\xad\x67\xe4\xff\x60\x52\xb7"
+    "\x13\xe5\xba\x59\xdf\x27\x9f\x4b\x89\x3d\xa1\x66\x83\xad\x2f\x7f\x84\xdf\xbb\x70"
+    "\xea\xef\x61\xdb\xbf\x53\x9a\x27\xf3\xf2\xfd\x67\xfd\xff\x65\x07\x92\x73\x55\x09";
+static const char version1[] =
+    "\x43\x52\x59\x50\x54\x45\x44\x03\x07\x01\x00\xa9\x00\x41\x04\x2a\x22\xba\xf6\xa9"
+    "\x20\xb4\x22\x90\xb8\x1f\x77\x1b\x09\xc3\xe9\x96\x1f\xfa\x1c\x61\xb8\x5e\x75\x14"
+    "\x5a\x06\x1e\x80\x5c\x81\xa0\x56\x7e\xc6\x3e\x63\xd0\xbf\x22\xd5\xed\x9d\x0b\x94"
+    "\xd6\xdf\x70\xe4\xab\x00\x9d\x10\xbd\x39\x51\x92\xaa\xd3\x1b\xd7\xac\xbb\xcd\x00"
+    "\x20\x88\xa0\x47\xb2\x12\xa5\x38\x97\x5d\xc3\x1e\x34\x5f\x6d\x58\xd8\x82\xe3\x61"
+    "\x00\xa0\xab\xa6\xfd\x50\x14\x1a\xee\x40\xbe\x94\xd2\x00\x20\xa2\x92\x00\xdb\xbf"
+    "\x15\x9c\xcf\x31\x8f\x77\xec\x93\xb4\x3e\x6c\x0a\x59\x6f\x4e\x01\xac\x65\x04\xcc"
+    "\x6c\x17\xbc\xff\x4a\x10\xc5\x00\x20\x2e\x1e\x22\x37\x38\x0e\xae\x79\x33\x42\xbf"
+    "\xf1\x74\x71\xe7\xdc\x10\xc2\x55\x8a\xe8\xe8\x2e\x32\xc6\xba\x9c\x33\x37\xb2\xd5"
+    "\xf4\x3c\xf4\x2f\x28\x8a\x45\xa7\x9c\xc9";
+
+static const struct {
+	const char *name, *data;
+	size_t len, needed; /* bytes that are needed to tell the key */
+	const char *keys;
+} real[] = {
+	{ "version 2", version2, sizeof(version2) - 1, 82,
+	  "39722f11327164814207c89ff1e0a0bb8487214918135dd42d1488a412049431" },
+	{ "version 1", version1, sizeof(version1) - 1, 113,
+	  "88a047b212a538975dc31e345f6d58d882e36100a0aba6fd50141aee40be94d2" },
+};
+
+/* At every length: recognised as soon as it can be, the key told when it is there, no byte read
+ * behind the end. */
+START_TEST(truncated)
+{
+	struct buf out;
+
+	buf_init(&out);
+	for (size_t len = 0; len <= real[_i].len; len++) {
+		char *copy = malloc(len + 1);
+
+		memcpy(copy, real[_i].data, len);
+		copy = realloc(copy, len > 0 ? len : 1);
+		buf_reset(&out);
+		mailcrypt_keys(copy, len, &out);
+		ck_assert_int_eq(mailcrypt_sniff(copy, len), len >= MAILCRYPT_SNIFF);
+		ck_assert_str_eq(buf_str(&out), len < real[_i].needed ? "" : real[_i].keys);
+		free(copy);
+	}
+	buf_release(&out);
+}
+END_TEST
+
+START_TEST(several_keys)
+{
+	char key[33 + 4 + 3 + 4 + 2];
+	struct buf data, out;
+
+	buf_init(&data);
+	buf_init(&out);
+	buf_put(
+	    &data,
+	    "CRYPTED\x03\x07\x02\0\0\0\x02\0\0\0\xff\x06\x01x\x06\x80\x02yy\0\0\x08\0\0\0\0\x9f",
+	    34);
+	buf_putc(&data, 2);
+	for (int i = 0; i < 2; i++) {
+		memset(key, 0x11 * (i + 1), sizeof(key));
+		memcpy(key + 33, "\0\0\0\x03", 4);
+		memcpy(key + 40, "\0\0\0\x02", 4);
+		buf_put(&data, key, sizeof(key));
+	}
+	mailcrypt_keys(data.data, data.len, &out);
+	ck_assert_str_eq(buf_str(&out),
+	                 "1111111111111111111111111111111111111111111111111111111111111111 "
+	                 "2222222222222222222222222222222222222222222222222222222222222222");
+	buf_release(&data);
+	buf_release(&out);
+}
+END_TEST
+
+START_TEST(others)
+{
+	static const char *const texts[] = { "",
+		                             "CRYPTED",
+		                             "CRYPTED\x03\x07",
+		                             "CRYPTED\x03\x07\x03x",
+		                             "crypted\x03\x07\x02x",
+		                             "Subject: x\n\nCRYPTED\x03\x07\x02" };
+	struct buf out;
+
+	buf_init(&out);
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		ck_assert(!mailcrypt_sniff(texts[i], strlen(texts[i])));
+		mailcrypt_keys(texts[i], strlen(texts[i]), &out);
+		ck_assert_uint_eq(out.len, 0);
+	}
+	buf_release(&out);
+}
+END_TEST
+
+Suite *mailcrypt_suite(void)
+{
+	Suite *s = suite_create("mailcrypt");
+	TCase *tc = tcase_create("mailcrypt");
+
+	tcase_add_loop_test(tc, truncated, 0, ARRAY_SIZE(real));
+	tcase_add_test(tc, several_keys);
+	tcase_add_test(tc, others);
+	suite_add_tcase(s, tc);
+	return s;
+}
