@@ -75,8 +75,8 @@ static int fail_changed(const struct maildir_body *m, struct mbx_err *err)
 {
 	char name[SHOWN_MAX];
 
-	return maildir_changed(m->box->store, ERR_MSG, err, "%s/%s changed while it was read",
-	                       m->box->dir.path, name_of(m, name));
+	return user_store_changed(m->box->store, ERR_MSG, err, "%s/%s changed while it was read",
+	                          m->box->dir.path, name_of(m, name));
 }
 
 static int fail_sys(const struct maildir_body *m, struct mbx_err *err)
@@ -233,7 +233,7 @@ static int open_plain(struct maildir_body *m, struct mbx_err *err)
 /* What begins like a compressed message and is none. */
 static void say_looks_compressed(const struct maildir_body *m, enum inflate_kind kind)
 {
-	const struct maildir_store *store = m->box->store;
+	const struct user_store *store = m->box->store;
 
 	if (store->report != NULL)
 		report_say(store->report, REPORT_WARNING, "looks-compressed", store->user,
@@ -268,7 +268,7 @@ static int open_content(struct maildir_body *m, const struct maildir_name *name,
 
 static void check_size(struct maildir_body *m, const struct maildir_name *name)
 {
-	const struct maildir_store *store = m->box->store;
+	const struct user_store *store = m->box->store;
 	unsigned said;
 
 	if (!name->has_size || name->size == m->plain_size || store->report == NULL || m->size_said)

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,44 +18,7 @@
 
 static atomic_uint boxes_with_fds;
 
-struct maildir_store *maildir_store_new(const char *user, struct report *report, bool frozen)
-{
-	struct maildir_store *store = xcalloc(1, sizeof(*store));
-
-	atomic_init(&store->refs, 1);
-	tree_init(&store->root);
-	tree_init(&store->inbox);
-	store->user = xstrdup(user);
-	store->report = report;
-	store->frozen = frozen;
-	return store;
-}
-
-void maildir_store_unref(struct maildir_store *store)
-{
-	if (store == NULL || atomic_fetch_sub(&store->refs, 1) != 1)
-		return;
-	tree_release(&store->root);
-	tree_release(&store->inbox);
-	free(store->user);
-	free(store);
-}
-
-int maildir_changed(const struct maildir_store *store, enum mbx_scope scope, struct mbx_err *err,
-                    const char *fmt, ...)
-{
-	char text[MBX_ERR_TEXT_MAX];
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	if (store->frozen)
-		return mbx_fail_code(err, ERR_USER, MBX_TEMPFAIL, "%s", text);
-	return mbx_fail_code(err, scope, MBX_CHANGED, "%s", text);
-}
-
-int maildir_box_open(struct maildir_store *store, const struct tree *base, const char *rel,
+int maildir_box_open(struct user_store *store, const struct tree *base, const char *rel,
                      const char *path, bool courier, struct maildir_box **box_r,
                      struct mbx_err *err)
 {
@@ -69,8 +31,7 @@ int maildir_box_open(struct maildir_store *store, const struct tree *base, const
 	box = xcalloc(1, sizeof(*box));
 	atomic_init(&box->refs, 1);
 	atomic_init(&box->wrong_sizes, 0);
-	box->store = store;
-	atomic_fetch_add(&store->refs, 1);
+	box->store = user_store_ref(store);
 	box->base = base;
 	box->rel = xstrdup(rel);
 	box->path = xstrdup(path);
@@ -98,7 +59,7 @@ void maildir_box_unref(struct maildir_box *box)
 	free(box->moved);
 	free(box->rel);
 	free(box->path);
-	maildir_store_unref(box->store);
+	user_store_unref(box->store);
 	free(box);
 }
 
@@ -323,8 +284,8 @@ static int renamed(const struct maildir_box *box, const struct spot *spot, int *
 {
 	close_quietly(*fd_r);
 	*fd_r = -1;
-	return maildir_changed(box->store, ERR_MSG, err, "%s: now %s/%s", box->dir.path,
-	                       spot->place == PLACE_NEW ? "new" : "cur", spot->name);
+	return user_store_changed(box->store, ERR_MSG, err, "%s: now %s/%s", box->dir.path,
+	                          spot->place == PLACE_NEW ? "new" : "cur", spot->name);
 }
 
 int maildir_box_open_file(struct maildir_box *box, size_t msg, int *fd_r, struct mbx_err *err)
@@ -350,6 +311,6 @@ int maildir_box_open_file(struct maildir_box *box, size_t msg, int *fd_r, struct
 		err->scope = ERR_MSG;
 		return -1;
 	}
-	return maildir_changed(box->store, ERR_MSG, err, "%s/%s vanished while it was read",
-	                       box->dir.path, spot.name);
+	return user_store_changed(box->store, ERR_MSG, err, "%s/%s vanished while it was read",
+	                          box->dir.path, spot.name);
 }

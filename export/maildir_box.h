@@ -2,15 +2,13 @@
 #define MBX_MAILDIR_BOX_H
 
 #include "export/maildir_list.h"
-#include "export/tree.h"
+#include "export/user_store.h"
 #include "format/body.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-struct report;
 
 /*
  * What the bodies of a folder need when the reader has long gone on: its directories and the
@@ -22,20 +20,12 @@ struct report;
  * 2. Descriptors are a scarce thing and folders many: beyond some number of folders whose bodies
  *    are not all closed, directories are opened anew for each body.
  */
-struct maildir_store {
-	atomic_uint refs;
-	struct tree root, inbox; /* inbox: INBOX=, or closed */
-	char *user;
-	struct report *report;
-	bool frozen; /* what vanished or was renamed is an error of the user, 75 */
-};
-
 struct maildir_box {
 	atomic_uint refs;
-	struct maildir_store *store; /* a reference */
-	const struct tree *base;     /* store->root or store->inbox */
-	char *rel;                   /* directory below base, "" for itself */
-	char *path;                  /* encoded mailbox path */
+	struct user_store *store; /* a reference */
+	const struct tree *base;  /* store->root or store->inbox */
+	char *rel;                /* directory below base, "" for itself */
+	char *path;               /* encoded mailbox path */
 	struct tree dir;
 	int new_fd, cur_fd; /* the bodies use them only if keeps_fds */
 	bool keeps_fds;
@@ -48,11 +38,8 @@ struct maildir_box {
 	struct buf moved_names;
 };
 
-struct maildir_store *maildir_store_new(const char *user, struct report *report, bool frozen);
-void maildir_store_unref(struct maildir_store *store); /* NULL is fine */
-
 /* Opens a folder's directory: 1, 0 if there is none, -1 (ERR_USER). */
-int maildir_box_open(struct maildir_store *store, const struct tree *base, const char *rel,
+int maildir_box_open(struct user_store *store, const struct tree *base, const char *rel,
                      const char *path, bool courier, struct maildir_box **box_r,
                      struct mbx_err *err);
 void maildir_box_unref(struct maildir_box *box); /* NULL is fine */
@@ -69,9 +56,5 @@ struct body *maildir_body_new(struct maildir_box *box, size_t msg);
 
 /* For bodies: opens the file of a message, wherever it is now. -1: MBX_CHANGED if it is gone. */
 int maildir_box_open_file(struct maildir_box *box, size_t msg, int *fd_r, struct mbx_err *err);
-
-/* A failure with code MBX_CHANGED, or what --frozen makes of it. Always -1. */
-int maildir_changed(const struct maildir_store *store, enum mbx_scope scope, struct mbx_err *err,
-                    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 #endif

@@ -64,7 +64,7 @@ static void take_hint(struct charset_hints *h, const char *name, size_t len)
 
 static int hints_of_folders(struct courier_reader *c, struct charset_hints *h, struct mbx_err *err)
 {
-	const struct tree *root = &c->base.store->root;
+	const struct tree *root = &c->base.base.store->root;
 	DIR *dir = tree_opendir(root, err);
 	const struct dirent *de;
 	int ret;
@@ -86,8 +86,8 @@ static void hints_of_subscriptions(struct courier_reader *c, struct charset_hint
 	struct buf data;
 
 	buf_init(&data);
-	if (tree_read(&c->base.store->root, SUBSCRIPTIONS, LIMIT_ACCOUNT_BYTES, &data, &ignored) ==
-	    1) {
+	if (tree_read(&c->base.base.store->root, SUBSCRIPTIONS, LIMIT_ACCOUNT_BYTES, &data,
+	              &ignored) == 1) {
 		rest = slice_of(buf_str(&data), data.len);
 		while (slice_cut(&rest, '\n', &line))
 			take_hint(h, line.ptr, line.len);
@@ -106,17 +106,17 @@ static int find_charset(struct courier_reader *c, const struct store_loc *loc, s
 		hints_of_subscriptions(c, &h);
 		if (h.utf8 || !h.mutf7)
 			return 0;
-		maildir_say(&c->base, REPORT_NOTE, "charset", NULL,
-		            "%s: folder names are taken as modified UTF-7, as Courier wrote them "
-		            "before version 5",
-		            c->base.store->root.path);
+		user_say(&c->base.base, REPORT_NOTE, "charset", NULL,
+		         "%s: folder names are taken as modified UTF-7, as Courier wrote them "
+		         "before version 5",
+		         c->base.base.store->root.path);
 	}
 	if (!h.utf8)
 		c->naming.charset = FOLDER_MUTF7;
 	return 0;
 }
 
-static int start(struct maildir_reader *r, const struct store_loc *loc, struct mbx_err *err)
+static void init(struct maildir_reader *r)
 {
 	struct courier_reader *c = of(r);
 
@@ -124,18 +124,24 @@ static int start(struct maildir_reader *r, const struct store_loc *loc, struct m
 	buf_init(&c->list);
 	buf_init(&c->updates);
 	buf_init(&c->uidl_text);
+}
+
+static int start(struct maildir_reader *r, const struct store_loc *loc, struct mbx_err *err)
+{
+	struct courier_reader *c = of(r);
+
 	c->naming.layout = FOLDER_MAILDIRPP;
 	if (find_charset(c, loc, err) < 0 || maildir_find_folders(r, &c->naming, err) < 0)
 		return -1;
-	maildir_subscriptions(r, true, &c->naming, &r->store->root, SUBSCRIPTIONS);
-	maildir_quota(r, &r->store->root);
+	user_subscriptions(&r->base, SUBS_COURIER, &c->naming, &r->base.store->root, SUBSCRIPTIONS);
+	maildir_quota(r, &r->base.store->root);
 	return 0;
 }
 
-static int control(struct maildir_reader *r, const struct maildir_folder *f, struct tree *dir,
+static int control(struct maildir_reader *r, const struct user_folder *f, struct tree *dir,
                    struct mbx_err *err)
 {
-	return tree_open_sub(&r->store->root, f->rel, dir, err);
+	return tree_open_sub(&r->base.store->root, f->rel, dir, err);
 }
 
 /* Keywords. */
@@ -153,7 +159,7 @@ static size_t keyword_id(struct courier_reader *c, struct slice name)
 	}
 	if (c->name_count == LIMIT_KEYWORDS || !is_keyword(name))
 		return SIZE_MAX;
-	c->names[c->name_count] = arena_strndup(&c->base.box_arena, name.ptr, name.len);
+	c->names[c->name_count] = arena_strndup(&c->base.base.box_arena, name.ptr, name.len);
 	return c->name_count++;
 }
 
@@ -173,16 +179,16 @@ static void take_names(struct courier_reader *c)
 		struct slice name = c->keywords.names[i];
 
 		if (is_keyword(name))
-			c->names[i] = arena_strndup(&r->box_arena, name.ptr, name.len);
+			c->names[i] = arena_strndup(&r->base.box_arena, name.ptr, name.len);
 		else
 			bad++;
 	}
 	c->name_count = c->keywords.count;
 	if (bad != 0)
-		maildir_unreadable_text(r, r->folder->path,
-		                        KEYWORD_DIR "/:list: %zu keywords are longer than %u bytes "
-		                                    "or hold NUL",
-		                        bad, LIMIT_KEYWORD_BYTES);
+		user_unreadable_text(&r->base, r->base.folder->path,
+		                     KEYWORD_DIR "/:list: %zu keywords are longer than %u bytes "
+		                                 "or hold NUL",
+		                     bad, LIMIT_KEYWORD_BYTES);
 }
 
 /* The keyword sets of :list. */
@@ -192,10 +198,11 @@ static void read_list(struct courier_reader *c, const struct tree *dir)
 	struct slice message, ids;
 	struct mbx_err err;
 
-	if (!maildir_side_file(r, dir, ":list", LIMIT_SIDE_FILE, r->folder->path, &c->list))
+	if (!user_side_file(&r->base, dir, ":list", LIMIT_SIDE_FILE, r->base.folder->path,
+	                    &c->list))
 		return;
 	if (courier_keywords_open(&c->keywords, buf_str(&c->list), c->list.len, &err) < 0) {
-		maildir_unreadable(r, r->folder->path, &err);
+		user_unreadable(&r->base, r->base.folder->path, &err);
 		return;
 	}
 	take_names(c);
@@ -236,20 +243,20 @@ static void apply_update(struct courier_reader *c, const struct tree *dir, const
 	size_t begin = c->updates.len;
 
 	if (begin >= UPDATES_MAX) {
-		maildir_unreadable_text(r, r->folder->path, "%s/%s: too many pending keywords",
-		                        dir->path, u->file);
+		user_unreadable_text(&r->base, r->base.folder->path,
+		                     "%s/%s: too many pending keywords", dir->path, u->file);
 		return;
 	}
 	buf_init(&data);
-	if (maildir_side_file(r, dir, u->file, SIDE_FILE_MAX, r->folder->path, &data)) {
+	if (user_side_file(&r->base, dir, u->file, SIDE_FILE_MAX, r->base.folder->path, &data)) {
 		rest = slice_of(buf_str(&data), data.len);
 		while (courier_update_next(&rest, &keyword)) {
 			size_t id = keyword_id(c, keyword);
 
 			if (id == SIZE_MAX) {
-				maildir_unreadable_text(r, r->folder->path,
-				                        "%s/%s: too many or too long keywords",
-				                        dir->path, u->file);
+				user_unreadable_text(&r->base, r->base.folder->path,
+				                     "%s/%s: too many or too long keywords",
+				                     dir->path, u->file);
 				continue;
 			}
 			buf_putu(&c->updates, id);
@@ -290,7 +297,7 @@ static void read_updates(struct courier_reader *c, const struct tree *dir)
 			                        xstrdup(de->d_name) };
 	}
 	if (ret < 0)
-		maildir_unreadable(r, r->folder->path, &err);
+		user_unreadable(&r->base, r->base.folder->path, &err);
 	if (stream != NULL)
 		(void)closedir(stream);
 	if (count != 0)
@@ -312,7 +319,7 @@ static void read_keywords(struct courier_reader *c)
 	int ret = tree_open_sub(&r->box->dir, KEYWORD_DIR, &dir, &err);
 
 	if (ret < 0)
-		maildir_unreadable(r, r->folder->path, &err);
+		user_unreadable(&r->base, r->base.folder->path, &err);
 	if (ret != 1)
 		return;
 	c->names = xcalloc(LIMIT_KEYWORDS, sizeof(*c->names));
@@ -334,18 +341,19 @@ static bool read_parent_acl(struct courier_reader *c, const char *rel, struct bu
 	struct mbx_err err;
 	struct tree dir;
 	struct buf name;
-	int ret = tree_open_sub(&r->store->root, ACL_PARENTS, &dir, &err);
+	int ret = tree_open_sub(&r->base.store->root, ACL_PARENTS, &dir, &err);
 	bool found = false;
 
 	if (ret < 0)
-		maildir_unreadable(r, r->folder->path, &err);
+		user_unreadable(&r->base, r->base.folder->path, &err);
 	buf_init(&name);
 	if (ret == 1) {
-		found = maildir_side_file(r, &dir, rel + 1, SIDE_FILE_MAX, r->folder->path, text);
+		found = user_side_file(&r->base, &dir, rel + 1, SIDE_FILE_MAX, r->base.folder->path,
+		                       text);
 		if (!found && mutf7_from_utf8(&name, rel + 1, strlen(rel + 1)) &&
 		    strcmp(buf_str(&name), rel + 1) != 0)
-			found = maildir_side_file(r, &dir, buf_str(&name), SIDE_FILE_MAX,
-			                          r->folder->path, text);
+			found = user_side_file(&r->base, &dir, buf_str(&name), SIDE_FILE_MAX,
+			                       r->base.folder->path, text);
 	}
 	buf_release(&name);
 	tree_release(&dir);
@@ -364,9 +372,9 @@ static void effective_acl(struct courier_reader *c, const char *rel, struct buf 
 		struct tree dir;
 		char *dot = strrchr(at, '.');
 
-		if (tree_open_sub(&r->store->root, at, &dir, &err) == 1)
-			found = maildir_side_file(r, &dir, ACL_FILE, SIDE_FILE_MAX, r->folder->path,
-			                          text);
+		if (tree_open_sub(&r->base.store->root, at, &dir, &err) == 1)
+			found = user_side_file(&r->base, &dir, ACL_FILE, SIDE_FILE_MAX,
+			                       r->base.folder->path, text);
 		tree_release(&dir);
 		if (dot == NULL)
 			break;
@@ -387,14 +395,14 @@ static void read_acl(struct courier_reader *c)
 	struct buf text;
 
 	buf_init(&text);
-	effective_acl(c, r->folder->rel, &text);
+	effective_acl(c, r->base.folder->rel, &text);
 	acl_parse(&c->acl, ACL_COURIER, buf_str(&text), text.len);
 	if (c->acl.bad_lines != 0)
-		maildir_say(r, REPORT_WARNING, "acl", r->folder->path,
-		            ACL_FILE ": %zu lines that Courier passes over are left out",
-		            c->acl.bad_lines);
-	r->rec.acl = c->acl.entries;
-	r->rec.acl_count = c->acl.count;
+		user_say(&r->base, REPORT_WARNING, "acl", r->base.folder->path,
+		         ACL_FILE ": %zu lines that Courier passes over are left out",
+		         c->acl.bad_lines);
+	r->base.rec.acl = c->acl.entries;
+	r->base.rec.acl_count = c->acl.count;
 	buf_release(&text);
 }
 
@@ -409,8 +417,8 @@ static void read_popsizes(struct courier_reader *c)
 	size_t too_long = 0;
 
 	buf_init(&data);
-	if (maildir_side_file(r, &r->box->dir, "courierpop3dsizelist", LIMIT_SIDE_FILE,
-	                      r->folder->path, &data) &&
+	if (user_side_file(&r->base, &r->box->dir, "courierpop3dsizelist", LIMIT_SIDE_FILE,
+	                   r->base.folder->path, &data) &&
 	    popsize_open(&list, buf_str(&data), data.len, MAILDIR_SEP)) {
 		buf_putc(&c->uidl_text, '\0');
 		while (popsize_next(&list, &e)) {
@@ -434,9 +442,9 @@ static void read_popsizes(struct courier_reader *c)
 		}
 	}
 	if (too_long != 0)
-		maildir_say(r, REPORT_WARNING, "uidl", r->folder->path,
-		            "%zu POP3 UIDLs are longer than %u bytes and are left out", too_long,
-		            LIMIT_UIDL_BYTES);
+		user_say(&r->base, REPORT_WARNING, "uidl", r->base.folder->path,
+		         "%zu POP3 UIDLs are longer than %u bytes and are left out", too_long,
+		         LIMIT_UIDL_BYTES);
 	buf_release(&data);
 }
 
@@ -529,7 +537,7 @@ static void forget(struct courier_reader *c)
 	c->orders = NULL;
 }
 
-static int box(struct maildir_reader *r, const struct maildir_folder *f, struct mbx_err *err)
+static int box(struct maildir_reader *r, const struct user_folder *f, struct mbx_err *err)
 {
 	struct courier_reader *c = of(r);
 
@@ -600,6 +608,7 @@ static const struct maildir_flavour flavour = {
 	.lock_dir = "tmp",
 	.known = KNOWN,
 	.size = sizeof(struct courier_reader),
+	.init = init,
 	.start = start,
 	.control = control,
 	.box = box,

@@ -1,4 +1,4 @@
-#include "export/maildir_source.h"
+#include "export/dovecot_store.h"
 #include "format/limits.h"
 
 #include <errno.h>
@@ -28,20 +28,20 @@ static size_t script_name(const char *file)
 	return len - suffix;
 }
 
-static void add_script(struct maildir_reader *r, const struct tree *dir, const char *file,
+static void add_script(struct user_reader *r, const struct tree *dir, const char *file,
                        const char *name)
 {
 	struct buf data;
 
 	buf_init(&data);
-	if (maildir_side_file(r, dir, file, LIMIT_SCRIPT_BYTES, NULL, &data)) {
-		maildir_add_item(r, ACCOUNT_SIEVE, name, buf_str(&data), data.len);
+	if (user_side_file(r, dir, file, LIMIT_SCRIPT_BYTES, NULL, &data)) {
+		user_add_item(r, ACCOUNT_SIEVE, name, buf_str(&data), data.len);
 		r->known |= FIELD_SIEVE;
 	}
 	buf_release(&data);
 }
 
-static void read_scripts(struct maildir_reader *r, const struct tree *dir)
+static void read_scripts(struct user_reader *r, const struct tree *dir)
 {
 	const struct dirent *de;
 	struct mbx_err err;
@@ -57,8 +57,8 @@ static void read_scripts(struct maildir_reader *r, const struct tree *dir)
 		if (len == 0)
 			continue;
 		if (++count > LIMIT_SCRIPTS) {
-			maildir_unreadable_text(r, NULL, "%s: more than %u scripts", dir->path,
-			                        LIMIT_SCRIPTS);
+			user_unreadable_text(r, NULL, "%s: more than %u scripts", dir->path,
+			                     LIMIT_SCRIPTS);
 			ret = 0;
 			break;
 		}
@@ -67,12 +67,12 @@ static void read_scripts(struct maildir_reader *r, const struct tree *dir)
 		free(name);
 	}
 	if (ret < 0)
-		maildir_unreadable(r, NULL, &err);
+		user_unreadable(r, NULL, &err);
 	if (stream != NULL)
 		(void)closedir(stream);
 }
 
-static bool has_script(const struct maildir_reader *r, const char *name)
+static bool has_script(const struct user_reader *r, const char *name)
 {
 	for (size_t i = 0; i < r->item_count; i++) {
 		if (r->items[i].rec.kind == ACCOUNT_SIEVE &&
@@ -83,7 +83,7 @@ static bool has_script(const struct maildir_reader *r, const char *name)
 }
 
 /* The link's target: only its last component counts. */
-static void take_link(struct maildir_reader *r, const char *shown, char *target)
+static void take_link(struct user_reader *r, const char *shown, char *target)
 {
 	char *name = strrchr(target, '/');
 	size_t len;
@@ -93,15 +93,15 @@ static void take_link(struct maildir_reader *r, const char *shown, char *target)
 	if (len != 0)
 		name[len] = '\0';
 	if (len != 0 && has_script(r, name))
-		maildir_add_item(r, ACCOUNT_SIEVE_ACTIVE, name, NULL, 0);
+		user_add_item(r, ACCOUNT_SIEVE_ACTIVE, name, NULL, 0);
 	else
-		maildir_say(r, REPORT_WARNING, "sieve", NULL,
-		            "%s: leads to \"%s\", which is no script here: no script is active",
-		            shown, name);
+		user_say(r, REPORT_WARNING, "sieve", NULL,
+		         "%s: leads to \"%s\", which is no script here: no script is active", shown,
+		         name);
 }
 
 /* An active script that is no link. */
-static void rescue_active(struct maildir_reader *r, const struct tree *dir, const char *file)
+static void rescue_active(struct user_reader *r, const struct tree *dir, const char *file)
 {
 	char *name = xstrdup(SCRIPT_RESCUE);
 
@@ -111,12 +111,12 @@ static void rescue_active(struct maildir_reader *r, const struct tree *dir, cons
 	}
 	add_script(r, dir, file, name);
 	if (has_script(r, name))
-		maildir_add_item(r, ACCOUNT_SIEVE_ACTIVE, name, NULL, 0);
+		user_add_item(r, ACCOUNT_SIEVE_ACTIVE, name, NULL, 0);
 	free(name);
 }
 
 /* The active script, by its link in dir. */
-static void read_active(struct maildir_reader *r, const struct tree *dir, const char *file)
+static void read_active(struct user_reader *r, const struct tree *dir, const char *file)
 {
 	char *shown = xasprintf("%s/%s", dir->path, file);
 	char target[PATH_MAX];
@@ -125,7 +125,7 @@ static void read_active(struct maildir_reader *r, const struct tree *dir, const 
 
 	if (fstatat(dir->fd, file, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		if (errno != ENOENT)
-			maildir_unreadable_text(r, NULL, "%s: %s", shown, strerror(errno));
+			user_unreadable_text(r, NULL, "%s: %s", shown, strerror(errno));
 	} else if (S_ISLNK(st.st_mode)) {
 		len = readlinkat(dir->fd, file, target, sizeof(target) - 1);
 		if (len >= 0) {
@@ -139,7 +139,7 @@ static void read_active(struct maildir_reader *r, const struct tree *dir, const 
 }
 
 /* The active script, whose path ACTIVE= gives. */
-static void read_active_at(struct maildir_reader *r, const char *path)
+static void read_active_at(struct user_reader *r, const char *path)
 {
 	struct mbx_err err;
 	struct tree dir;
@@ -150,12 +150,12 @@ static void read_active_at(struct maildir_reader *r, const char *path)
 		dir.owner = r->store->root.owner;
 		read_active(r, &dir, file);
 	} else if (ret < 0) {
-		maildir_unreadable(r, NULL, &err);
+		user_unreadable(r, NULL, &err);
 	}
 	tree_release(&dir);
 }
 
-void maildir_sieve(struct maildir_reader *r, const struct store_loc *loc, const struct tree *home)
+void dovecot_sieve(struct user_reader *r, const struct store_loc *loc, const struct tree *home)
 {
 	const char *scripts = store_loc_key(loc, "SIEVE");
 	const char *active = store_loc_key(loc, "ACTIVE");
@@ -171,10 +171,10 @@ void maildir_sieve(struct maildir_reader *r, const struct store_loc *loc, const 
 	if (ret == 1)
 		read_scripts(r, &dir);
 	else if (ret < 0)
-		maildir_unreadable(r, NULL, &err);
+		user_unreadable(r, NULL, &err);
 	else if (scripts != NULL)
-		maildir_say(r, REPORT_WARNING, "sieve", NULL, "%s: there is no such directory",
-		            scripts);
+		user_say(r, REPORT_WARNING, "sieve", NULL, "%s: there is no such directory",
+		         scripts);
 	tree_release(&dir);
 	if (active != NULL)
 		read_active_at(r, active);

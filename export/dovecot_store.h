@@ -1,0 +1,85 @@
+#ifndef MBX_DOVECOT_STORE_H
+#define MBX_DOVECOT_STORE_H
+
+#include "export/user_source.h"
+#include "format/codec/acl.h"
+#include "format/codec/folder.h"
+
+/*
+ * What all readers of Dovecot's stores share, whatever the messages lie in: how folders are named,
+ * where control and index files are, and the data of the account.
+ *
+ * Keys: CONTROL=DIR, DIRNAME=NAME, FULLDIRNAME=NAME, UTF-8, SUBSCRIPTIONS=NAME; own ones ESCAPE=c
+ * (the listescape character), ATTRIBUTES=FILE (METADATA), SIEVE=DIR (scripts), ACTIVE=LINK (the
+ * active one). Taken and not needed: INDEXPVT=, INDEXCACHE=, VOLATILEDIR=, LISTINDEX=, NO-NOSELECT,
+ * ITERINDEX, and BROKENCHAR=, for a folder name that is not of the store's character set is taken
+ * byte by byte.
+ *
+ * Without their keys METADATA and Sieve are looked for where Dovecot puts them in the user's home
+ * (format/store_spec.h tells which that is): dovecot-attributes, sieve/ and .dovecot.sieve. What is
+ * not found is unknown, not empty.
+ */
+#define DOVECOT_KEYS                                                                               \
+	"LAYOUT=", "CONTROL=", "DIRNAME=", "FULLDIRNAME=", "UTF-8", "SUBSCRIPTIONS=", "INDEX=",    \
+	    "INDEXPVT=", "INDEXCACHE=", "VOLATILEDIR=", "LISTINDEX=", "NO-NOSELECT", "ITERINDEX",  \
+	    "ESCAPE=", "ATTRIBUTES=", "SIEVE=", "ACTIVE=", "BROKENCHAR="
+
+/* What the account data tells, if it is there. */
+#define DOVECOT_ACCOUNT_FIELDS                                                                     \
+	(FIELD_SUBSCRIPTIONS | FIELD_ACL | FIELD_METADATA | FIELD_BOX_METADATA |                   \
+	 FIELD_SPECIAL_USE | FIELD_SIEVE)
+
+struct dovecot_attribute;
+struct dovecot_store {
+	struct user_reader *r; /* whose store it is */
+	struct folder_naming naming;
+	char *dirname;
+	struct tree control; /* CONTROL=, or closed */
+	/* METADATA, sorted by mailbox GUID and entry. */
+	struct dovecot_attribute *attributes;
+	size_t attribute_count, attribute_cap;
+	struct acl_list acl; /* of the folder in hand */
+};
+
+void dovecot_init(struct dovecot_store *d, struct user_reader *r);
+void dovecot_release(struct dovecot_store *d);
+
+/* Reads the keys for names into d->naming, but for the layout, which the reader sets. */
+int dovecot_read_naming(struct dovecot_store *d, const struct store_loc *loc, struct mbx_err *err);
+/* Opens the directory that a key names, whose files have to be of the store's owner; t stays closed
+ * without the key. */
+int dovecot_open_root(struct dovecot_store *d, const struct store_loc *loc, const char *key,
+                      struct tree *t, struct mbx_err *err);
+
+/* The mailbox GUID of a folder: 1, 0 if it has none, -1. */
+typedef int dovecot_guid_fn(struct user_reader *r, const struct user_folder *f,
+                            unsigned char guid[16], struct mbx_err *err);
+
+/* Adds the account's items, and finds the special use of each folder, all of which were added.
+ * files: the directory of the subscription file, whose usual name is given. */
+int dovecot_account(struct dovecot_store *d, const struct store_loc *loc, const struct tree *files,
+                    const char *subscriptions, dovecot_guid_fn *guid, struct mbx_err *err);
+
+/* Opens the directory of a folder's files below root, which CONTROL= or INDEX= names; inbox: what
+ * that of INBOX is called, NULL if as in the store. 1, 0 if there is none, -1. */
+int dovecot_open_below(const struct dovecot_store *d, const struct tree *root,
+                       const struct user_folder *f, const char *inbox, struct tree *dir,
+                       struct mbx_err *err);
+/* The folder's directory without the DIRNAME level at its end; caller frees. */
+char *dovecot_without_dirname(const struct dovecot_store *d, const char *rel);
+
+/* Reads dovecot-acl of the folder in hand into r->rec: it lies in the folder's directory below
+ * base, with or without DIRNAME. */
+void dovecot_acl(struct dovecot_store *d, const struct tree *base);
+/* Puts the METADATA of the mailbox of this GUID into r->rec. */
+void dovecot_metadata(struct dovecot_store *d, const unsigned char guid[16]);
+
+/* The string for a record, in the arena of the message in hand; NULL, and said, if it is longer
+ * than max or no text; NULL if it is empty. what: "GUID". */
+const char *dovecot_string(struct user_reader *r, struct slice s, size_t max, uint32_t uid,
+                           const char *what);
+
+/* Sieve scripts (dovecot_sieve.c). home: where they are looked for without keys. */
+void dovecot_sieve(struct user_reader *r, const struct store_loc *loc, const struct tree *home);
+
+#endif
