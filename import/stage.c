@@ -619,6 +619,11 @@ int stage_tree(struct stage *st, size_t root, struct mbx_err *err)
 	return r->tree_fd;
 }
 
+bool stage_has_tree(const struct stage *st, size_t root)
+{
+	return st->roots[root].tree_fd >= 0;
+}
+
 void stage_plan_put(struct stage *st, size_t root, const char *rel)
 {
 	const struct stage_root *r = &st->roots[root];

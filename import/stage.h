@@ -74,6 +74,7 @@ const char *stage_path(const struct stage *st, size_t root);
 /* Directory of the staged tree (STAGE_DIR), made at the first call; -1 in a dry run. The stage's.
  */
 int stage_tree(struct stage *st, size_t root, struct mbx_err *err);
+bool stage_has_tree(const struct stage *st, size_t root); /* it was made */
 /* The staging directory itself, in which a file or link "tree" is to be made. -1 in a dry run. */
 int stage_dir(const struct stage *st, size_t root);
 /* What exists at the root: an open directory (of a file or link: its parent), -1 if nothing does.

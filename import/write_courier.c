@@ -10,8 +10,8 @@
 #include "format/limits.h"
 #include "format/path.h"
 #include "import/beneath.h"
-#include "import/maildir_exist.h"
 #include "import/maildir_user.h"
+#include "import/sidefile.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -35,6 +35,7 @@ static const char *const known_files[] = {
 };
 
 struct courier {
+	struct maildir_user m;
 	struct side_file uiddb;
 	struct buf header;
 	char **keywords; /* of the mailbox in hand; the index is the id */
@@ -48,23 +49,26 @@ struct courier {
 	uint64_t quota_bytes, quota_messages;
 };
 
-static struct courier *of(const struct maildir_user *u)
+static enum exist_what judge(int dirfd, const char *dir, const char *name)
 {
-	return u->own;
+	return maildir_judge(dirfd, dir, name, known_files);
+}
+
+static const struct exist_kind exist_kind = {
+	.judge = judge,
+	.mail_dirs = maildir_mail_dirs,
+	.own = maildir_own,
+	.lasting = maildir_lasting,
+};
+
+static struct courier *of(struct maildir_user *u)
+{
+	return (struct courier *)u;
 }
 
 static const char *path_in_hand(const struct maildir_user *u)
 {
-	return maildir_box_in_hand(u)->path;
-}
-
-static int write_side(struct maildir_user *u, int dirfd, const char *name, const struct buf *text,
-                      struct mbx_err *err)
-{
-	if (u->dry)
-		return 0;
-	return beneath_write(dirfd, name, text->data, text->len, stage_file_mode(u->stage),
-	                     stage_syncs_files(u->stage), err);
+	return box_in_hand(&u->w)->path;
 }
 
 static int put_acl(struct maildir_user *u, const struct rec_box *box, struct mbx_err *err)
@@ -78,7 +82,7 @@ static int put_acl(struct maildir_user *u, const struct rec_box *box, struct mbx
 	if (box->acl_count == 0 && (box->noselect || !of(u)->has_acl))
 		return 0;
 	if (box->noselect) {
-		losses_add(u->opts.losses, "acl", box->path,
+		losses_add(u->w.opts.losses, "acl", box->path,
 		           "a parent without a folder of its own has no rights");
 		return 0;
 	}
@@ -86,13 +90,13 @@ static int put_acl(struct maildir_user *u, const struct rec_box *box, struct mbx
 	buf_init(&text);
 	acl_put(&text, ACL_COURIER, box->acl, box->acl_count, &loss);
 	if (loss.identifiers + loss.administrators > 0)
-		losses_add(u->opts.losses, "acl-identifiers", box->path,
+		losses_add(u->w.opts.losses, "acl-identifiers", box->path,
 		           "%zu identifiers that the server does not know",
 		           loss.identifiers + loss.administrators);
 	if (loss.rights > 0)
-		losses_add(u->opts.losses, "acl-rights", box->path,
+		losses_add(u->w.opts.losses, "acl-rights", box->path,
 		           "%zu entries with rights that the server does not know", loss.rights);
-	rc = write_side(u, u->box.dirfd, "courierimapacl", &text, err);
+	rc = user_write_at(&u->w, u->w.box.dirfd, "courierimapacl", text.data, text.len, err);
 	buf_release(&text);
 	return rc;
 }
@@ -100,11 +104,11 @@ static int put_acl(struct maildir_user *u, const struct rec_box *box, struct mbx
 static void make_header(struct maildir_user *u)
 {
 	struct uidlist_header h = { .version = 1,
-		                    .uidvalidity = u->box.uidvalidity,
-		                    .next_uid = u->box.uidnext };
+		                    .uidvalidity = u->w.box.uidvalidity,
+		                    .next_uid = u->w.box.uidnext };
 
-	if (h.next_uid <= u->box.last_uid)
-		h.next_uid = u->box.last_uid + 1;
+	if (h.next_uid <= u->w.box.last_uid)
+		h.next_uid = u->w.box.last_uid + 1;
 	buf_reset(&of(u)->header);
 	uidlist_put_header(&of(u)->header, &h);
 }
@@ -118,7 +122,6 @@ static void forget_keywords(struct courier *c)
 
 static int box_begin(struct maildir_user *u, const struct rec_box *box, struct mbx_err *err)
 {
-	static const struct buf empty = { 0 };
 	struct courier *c = of(u);
 
 	forget_keywords(c);
@@ -129,12 +132,12 @@ static int box_begin(struct maildir_user *u, const struct rec_box *box, struct m
 		return -1;
 	if (box->noselect)
 		return 0;
-	sidefile_begin(&c->uiddb, u->box.control, "courierimapuiddb", stage_file_mode(u->stage),
-	               stage_syncs_files(u->stage));
+	sidefile_begin(&c->uiddb, u->control, "courierimapuiddb", stage_file_mode(u->w.stage),
+	               stage_syncs_files(u->w.stage));
 	make_header(u);
-	if (maildir_box_in_hand(u)->name[0] == '\0')
+	if (box_in_hand(&u->w)->name[0] == '\0')
 		return 0;
-	return write_side(u, u->box.dirfd, "maildirfolder", &empty, err);
+	return user_write_at(&u->w, u->w.box.dirfd, "maildirfolder", "", 0, err);
 }
 
 /* One word, as :list has one a line; Courier splits at blanks too. */
@@ -181,7 +184,7 @@ static uint32_t keywords(struct maildir_user *u, const struct rec_msg *msg)
 		if (keyword_id(c, msg->keywords[i], &c->ids[c->id_count]))
 			c->id_count++;
 		else
-			losses_add(u->opts.losses, "keywords", path_in_hand(u),
+			losses_add(u->w.opts.losses, "keywords", path_in_hand(u),
 			           "no single word, as %s", msg->keywords[i]);
 	}
 	return 0;
@@ -199,7 +202,7 @@ static void put_uidl(struct maildir_user *u, const struct out_msg *msg, const ch
 		return;
 	if (!path_is_inbox(path_in_hand(u)) || strchr(file, ' ') != NULL ||
 	    !popsize_from_uidl(slice_str(msg->rec->uidl), e.base, &e.n, &e.uidv)) {
-		losses_add(u->opts.losses, "uidl", path_in_hand(u),
+		losses_add(u->w.opts.losses, "uidl", path_in_hand(u),
 		           "POP3 UIDLs that Courier cannot show, as %s", msg->rec->uidl);
 		return;
 	}
@@ -234,16 +237,16 @@ static int put_keywords(struct maildir_user *u, struct mbx_err *err)
 	struct buf text;
 	int dirfd, rc = -1;
 
-	if (u->dry || c->keyword_rows.len == 0)
+	if (u->w.dry || c->keyword_rows.len == 0)
 		return 0;
 	buf_init(&text);
 	for (size_t i = 0; i < c->keyword_count; i++)
 		(void)courier_keywords_put_name(&text, c->keywords[i]);
 	courier_keywords_put_end(&text);
 	buf_put(&text, c->keyword_rows.data, c->keyword_rows.len);
-	dirfd = beneath_mkdir(u->box.control, "courierimapkeywords", stage_dir_mode(u->stage), err);
+	dirfd = beneath_mkdir(u->control, "courierimapkeywords", stage_dir_mode(u->w.stage), err);
 	if (dirfd >= 0)
-		rc = write_side(u, dirfd, ":list", &text, err);
+		rc = user_write_at(&u->w, dirfd, ":list", text.data, text.len, err);
 	close_quietly(dirfd);
 	buf_release(&text);
 	return rc;
@@ -255,12 +258,12 @@ static int put_uidls(struct maildir_user *u, struct mbx_err *err)
 	struct buf text;
 	int rc;
 
-	if (u->dry || c->uidl_rows.len == 0)
+	if (u->w.dry || c->uidl_rows.len == 0)
 		return 0;
 	buf_init(&text);
-	popsize_put_header(&text, c->next_n, c->uidv != 0 ? c->uidv : u->box.uidvalidity);
+	popsize_put_header(&text, c->next_n, c->uidv != 0 ? c->uidv : u->w.box.uidvalidity);
 	buf_put(&text, c->uidl_rows.data, c->uidl_rows.len);
-	rc = write_side(u, u->box.dirfd, "courierpop3dsizelist", &text, err);
+	rc = user_write_at(&u->w, u->w.box.dirfd, "courierpop3dsizelist", text.data, text.len, err);
 	buf_release(&text);
 	return rc;
 }
@@ -279,28 +282,27 @@ static int box_end(struct maildir_user *u, struct mbx_err *err)
 
 static int put_subscriptions(struct maildir_user *u, const struct place *root, struct mbx_err *err)
 {
-	int existing = stage_existing(u->stage, 0);
+	int existing = stage_existing(u->w.stage, 0);
 	struct buf text, line;
 	size_t ours = 0;
 	int rc = 0;
 
 	buf_init(&text);
 	buf_init(&line);
-	if (u->opts.on_exist == EXIST_MERGE && existing >= 0)
-		rc = maildir_read(existing, "courierimapsubscribed", LIMIT_ACCOUNT_BYTES, &text,
-		                  err);
+	if (u->w.opts.on_exist == EXIST_MERGE && existing >= 0)
+		rc = user_read(existing, "courierimapsubscribed", LIMIT_ACCOUNT_BYTES, &text, err);
 	if (text.len > 0 && text.data[text.len - 1] != '\n')
 		buf_putc(&text, '\n');
-	for (size_t i = 0; i < u->item_count && rc == 0; i++) {
-		const struct rec_account *item = &u->items[i];
+	for (size_t i = 0; i < u->w.item_count && rc == 0; i++) {
+		const struct rec_account *item = &u->w.items[i];
 		char *found;
 
 		if (item->kind != ACCOUNT_SUBSCRIPTION)
 			continue;
 		ours++;
 		buf_reset(&line);
-		if (!subs_put(&line, SUBS_COURIER, &u->naming, item->name))
-			losses_add(u->opts.losses, "name-mapped", NULL,
+		if (!subs_put(&line, SUBS_COURIER, &u->w.naming, item->name))
+			losses_add(u->w.opts.losses, "name-mapped", NULL,
 			           "subscription of %s, under its new name", item->name);
 		/* Not twice, where it was there before. */
 		found = strstr(buf_str(&text), buf_str(&line));
@@ -308,7 +310,7 @@ static int put_subscriptions(struct maildir_user *u, const struct place *root, s
 			buf_put(&text, line.data, line.len);
 	}
 	if (rc == 0 && ours > 0)
-		rc = maildir_write(u, root, "courierimapsubscribed", &text, err);
+		rc = user_write(&u->w, root, "courierimapsubscribed", &text, err);
 	buf_release(&text);
 	buf_release(&line);
 	return rc;
@@ -322,8 +324,8 @@ static int put_quota(struct maildir_user *u, const struct place *root, struct mb
 	struct buf text;
 	int rc;
 
-	for (size_t i = 0; i < u->item_count; i++) {
-		const struct rec_account *item = &u->items[i];
+	for (size_t i = 0; i < u->w.item_count; i++) {
+		const struct rec_account *item = &u->w.items[i];
 		struct slice value = slice_of((const char *)item->value, item->value_len);
 		uint64_t limit;
 
@@ -339,12 +341,12 @@ static int put_quota(struct maildir_user *u, const struct place *root, struct mb
 	}
 	/* With merge the file there is dropped; the server counts anew. */
 	if ((!m.has_bytes && !m.has_messages) ||
-	    (u->opts.on_exist == EXIST_MERGE && stage_existing(u->stage, 0) >= 0))
+	    (u->w.opts.on_exist == EXIST_MERGE && stage_existing(u->w.stage, 0) >= 0))
 		return 0;
 	buf_init(&text);
 	maildirsize_put(&text, &m);
 	buf_printf(&text, "%" PRIu64 " %" PRIu64 "\n", c->quota_bytes, c->quota_messages);
-	rc = maildir_write(u, root, "maildirsize", &text, err);
+	rc = user_write(&u->w, root, "maildirsize", &text, err);
 	buf_release(&text);
 	return rc;
 }
@@ -369,8 +371,11 @@ static void release(struct maildir_user *u)
 	buf_release(&c->keyword_rows);
 	buf_release(&c->uidl_rows);
 	free(c->keywords);
+	c->keywords = NULL;
+	c->keyword_room = 0;
 	free(c->ids);
-	free(c);
+	c->ids = NULL;
+	c->id_room = 0;
 }
 
 static const struct maildir_flavour courier_flavour = {
@@ -381,26 +386,25 @@ static const struct maildir_flavour courier_flavour = {
 	.account = account,
 	.release = release,
 	.lf = true,
-	.known = known_files,
 };
 
 static int writer_open(const struct store_loc *loc, const struct writer_opts *opts,
                        struct user_sink **sink_r, struct mbx_err *err)
 {
-	struct maildir_user *u = xcalloc(1, sizeof(*u));
 	struct courier *c = xcalloc(1, sizeof(*c));
+	struct user_writer *w = &c->m.w;
 
-	u->flavour = &courier_flavour;
-	u->own = c;
-	u->naming =
-	    (struct folder_naming){ .layout = FOLDER_MAILDIRPP, .charset = FOLDER_UTF8_BASIC };
+	c->m.flavour = &courier_flavour;
 	sidefile_init(&c->uiddb);
-	if (maildir_user_open(u, loc, opts, err) < 0 || exist_judge(u, err) < 0) {
-		maildir_user_free(u);
+	if (maildir_user_open(&c->m, &exist_kind, loc, opts, err) < 0 || exist_judge(w, err) < 0) {
+		user_writer_free(w);
 		return -1;
 	}
-	c->has_acl = opts->on_exist == EXIST_MERGE && stage_existing(u->stage, 0) >= 0;
-	*sink_r = &u->sink;
+	w->naming =
+	    (struct folder_naming){ .layout = FOLDER_MAILDIRPP, .charset = FOLDER_UTF8_BASIC };
+	w->inbox_in_root = true;
+	c->has_acl = opts->on_exist == EXIST_MERGE && stage_existing(w->stage, 0) >= 0;
+	*sink_r = &w->sink;
 	return 0;
 }
 

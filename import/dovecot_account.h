@@ -1,0 +1,29 @@
+#ifndef MBX_DOVECOT_ACCOUNT_H
+#define MBX_DOVECOT_ACCOUNT_H
+
+#include "import/user_writer.h"
+
+/*
+ * What Dovecot keeps of an account beside the mail, the same for all its kinds of stores: the keys
+ * of STORE that move files, subscriptions, dovecot-uidvalidity, METADATA by mailbox GUID, ACL and
+ * Sieve. A driver holds one for its user.
+ */
+struct dovecot_account {
+	struct buf dict; /* dovecot-attributes, as it grows */
+};
+
+void dovecot_account_init(struct dovecot_account *a);
+void dovecot_account_release(struct dovecot_account *a);
+
+/* LAYOUT=, ESCAPE=, UTF-8, DIRNAME= into w->naming (layout: the default). 64 for what is none. */
+int dovecot_read_naming(struct user_writer *w, enum folder_layout layout, struct mbx_err *err);
+/* INBOX=, CONTROL=, INDEX= into w->inbox, control, index. */
+int dovecot_open_places(struct user_writer *w, struct mbx_err *err);
+
+/* METADATA and ACL of the mailbox that begins; it is in hand, its directory is open. */
+int dovecot_put_box(struct dovecot_account *a, struct user_writer *w, const struct rec_box *box,
+                    struct mbx_err *err);
+/* Writes the files of the account. */
+int dovecot_put_account(struct dovecot_account *a, struct user_writer *w, struct mbx_err *err);
+
+#endif
