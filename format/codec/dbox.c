@@ -47,7 +47,12 @@ static bool hex_number(struct slice s, uint64_t *number_r)
 
 static bool hex_size(struct slice s, uint64_t *size_r)
 {
-	return hex_number(s, size_r) && *size_r <= INT64_MAX;
+	uint64_t number;
+
+	if (!hex_number(s, &number) || number > INT64_MAX)
+		return false;
+	*size_r = number;
+	return true;
 }
 
 static int fail_damaged(struct mbx_err *err, const char *what)

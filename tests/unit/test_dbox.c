@@ -200,6 +200,8 @@ START_TEST(metadata)
 		dump_meta(&out, &meta);
 		ck_assert_str_eq(buf_str(&out), metas[_i].dump);
 		ck_assert_uint_eq(meta.bad, metas[_i].bad);
+		ck_assert(meta.has_plain || meta.plain == 0);
+		ck_assert(meta.has_virtual || meta.virtual_size == 0);
 		ck_assert_uint_eq(meta.len, len - metas[_i].rest);
 		buf_reset(&out);
 		dbox_meta_put(&out, &meta);
