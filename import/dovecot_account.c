@@ -516,7 +516,7 @@ int dovecot_put_account(struct dovecot_account *a, struct user_writer *w, struct
 
 /* ---- keys ---- */
 
-int dovecot_read_naming(struct user_writer *w, enum folder_layout layout, struct mbx_err *err)
+int dovecot_writer_naming(struct user_writer *w, enum folder_layout layout, struct mbx_err *err)
 {
 	const char *wanted = store_loc_key(w->loc, "LAYOUT");
 	const char *escape = store_loc_key(w->loc, "ESCAPE");

@@ -16,7 +16,7 @@ void dovecot_account_init(struct dovecot_account *a);
 void dovecot_account_release(struct dovecot_account *a);
 
 /* LAYOUT=, ESCAPE=, UTF-8, DIRNAME= into w->naming (layout: the default). 64 for what is none. */
-int dovecot_read_naming(struct user_writer *w, enum folder_layout layout, struct mbx_err *err);
+int dovecot_writer_naming(struct user_writer *w, enum folder_layout layout, struct mbx_err *err);
 /* INBOX=, CONTROL=, INDEX= into w->inbox, control, index. */
 int dovecot_open_places(struct user_writer *w, struct mbx_err *err);
 

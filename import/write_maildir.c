@@ -224,8 +224,8 @@ static int writer_open(const struct store_loc *loc, const struct writer_opts *op
 	sidefile_init(&d->uidlist);
 	dovecot_account_init(&d->account);
 	if (maildir_user_open(&d->m, &exist_kind, loc, opts, err) < 0 ||
-	    dovecot_read_naming(w, FOLDER_MAILDIRPP, err) < 0 || dovecot_open_places(w, err) < 0 ||
-	    exist_judge(w, err) < 0) {
+	    dovecot_writer_naming(w, FOLDER_MAILDIRPP, err) < 0 ||
+	    dovecot_open_places(w, err) < 0 || exist_judge(w, err) < 0) {
 		user_writer_free(w);
 		return -1;
 	}
