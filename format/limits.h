@@ -37,6 +37,18 @@
  * 150 bytes each, so 7,000 of them. */
 #define LIMIT_DBOX_META (1024u * 1024)
 
+/* Dovecot's index files. A log is rotated at 1 MB, but one transaction may be of any size. */
+#define LIMIT_INDEX_LOG        (1024u * 1024 * 1024)
+#define LIMIT_INDEX_MESSAGES   20000000u           /* with what is kept of each: about 1 GB */
+#define LIMIT_INDEX_HEADER     (64u * 1024 * 1024) /* of all extensions; the server: 16 MB each */
+#define LIMIT_INDEX_EXTENSIONS 1024u
+#define LIMIT_INDEX_RECORD     65535u /* the server's own: positions in a record are 16 bits */
+/* Messages that the changes of a log touch, all together: a log of a megabyte could ask for
+ * 80,000 changes of each of a million messages. */
+#define LIMIT_INDEX_TOUCHED (1ull << 34)
+/* Different sets of keywords in one mailbox, in bytes: a million with 50 each. */
+#define LIMIT_KEYWORD_SETS (128u * 1024 * 1024)
+
 /* One message of a store that compresses: small files can be made that grow for ever. */
 #define LIMIT_INFLATED_BYTES (64ull * 1024 * 1024 * 1024)
 
