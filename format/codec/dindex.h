@@ -76,9 +76,7 @@ struct dindex {
 	uint64_t highestmodseq;
 	bool has_modseqs;
 	uint32_t count; /* messages */
-	/* Names by number, as first spelled; case-insensitively unique. Some may be in no set. */
-	char **keywords;
-	size_t keyword_count;
+	struct kwnames keywords; /* some may be on no message */
 	bool deleted;   /* the mailbox was being deleted */
 	bool fsck_flag; /* a server had mended it: dbox is rebuilt when it is next opened */
 	char *repaired; /* what a server would mend first, or NULL */

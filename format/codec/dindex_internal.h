@@ -130,7 +130,7 @@ void dreplay_touch(struct dreplay *r, uint32_t from, uint32_t to);
 /* False when too much was asked for. */
 bool dreplay_work(struct dreplay *r, uint64_t messages);
 bool dreplay_modseq_header(const struct dstore *s, struct dmodseq *m_r);
-/* The number of a keyword, new or not; names need not be terminated. UINT32_MAX above the limit. */
+/* The number of a keyword, new or not; KWNAMES_FULL above the limit. */
 uint32_t dreplay_keyword(struct dreplay *r, struct slice name);
 
 #endif

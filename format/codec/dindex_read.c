@@ -7,7 +7,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 
 /*
  * Which records of which log a server replays (Dovecot lib-index mail-transaction-log-view.c), and
@@ -62,25 +61,13 @@ bool dreplay_work(struct dreplay *r, uint64_t messages)
 	       dreplay_limit(r, "the log changes messages too often");
 }
 
-static bool same_name(const char *have, struct slice name)
-{
-	return strncasecmp(have, name.ptr, name.len) == 0 && have[name.len] == '\0';
-}
-
 uint32_t dreplay_keyword(struct dreplay *r, struct slice name)
 {
-	struct dindex *ix = r->ix;
+	uint32_t number = kwnames_add(&r->ix->keywords, name);
 
-	for (size_t i = 0; i < ix->keyword_count; i++)
-		if (same_name(ix->keywords[i], name))
-			return (uint32_t)i;
-	if (ix->keyword_count >= LIMIT_KEYWORDS || name.len > LIMIT_KEYWORD_BYTES) {
+	if (number == KWNAMES_FULL)
 		dreplay_limit(r, "too many keywords, or one that is too long");
-		return UINT32_MAX;
-	}
-	ix->keywords = xreallocarray(ix->keywords, ix->keyword_count + 1, sizeof(*ix->keywords));
-	ix->keywords[ix->keyword_count] = xstrndup(name.ptr, name.len);
-	return (uint32_t)ix->keyword_count++;
+	return number;
 }
 
 /* Modseqs. */
@@ -326,13 +313,12 @@ static void start_empty(struct dreplay *r, const struct dindex_want *want)
 {
 	struct dindex *ix = r->ix;
 
-	for (size_t i = 0; i < ix->keyword_count; i++)
-		free(ix->keywords[i]);
-	free(ix->keywords);
+	kwnames_release(&ix->keywords);
 	kwsets_release(&ix->sets);
 	dstore_free(ix->store);
 	memset(ix, 0, sizeof(*ix));
 	ix->uidnext = ix->first_recent = 1;
+	kwnames_init(&ix->keywords);
 	kwsets_init(&ix->sets);
 	ix->store = r->store = dstore_new(want);
 	r->base_size = 120;
@@ -516,9 +502,7 @@ void dindex_free(struct dindex *ix)
 {
 	if (ix == NULL)
 		return;
-	for (size_t i = 0; i < ix->keyword_count; i++)
-		free(ix->keywords[i]);
-	free(ix->keywords);
+	kwnames_release(&ix->keywords);
 	free(ix->repaired);
 	kwsets_release(&ix->sets);
 	dstore_free(ix->store);

@@ -399,7 +399,7 @@ static void apply_keyword(struct dreplay *r, const struct dlog_record *rec)
 	if (!register_keywords(r))
 		return;
 	number = dreplay_keyword(r, name);
-	if (number == UINT32_MAX)
+	if (number == KWNAMES_FULL)
 		return;
 	kwsets_begin(&r->ix->sets);
 	for (; at + 8 <= rec->size; at += 8) {

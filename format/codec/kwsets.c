@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define NO_MEMO UINT32_MAX
 
@@ -145,4 +146,63 @@ uint32_t kwsets_with(struct kwsets *k, uint32_t id, uint16_t number)
 uint32_t kwsets_without(struct kwsets *k, uint32_t id, uint16_t number)
 {
 	return remembered(k, id, number, false);
+}
+
+void kwnames_init(struct kwnames *k)
+{
+	k->names = NULL;
+	k->count = 0;
+	k->table_cap = 64;
+	k->table = xcalloc(k->table_cap, sizeof(*k->table));
+}
+
+void kwnames_release(struct kwnames *k)
+{
+	for (size_t i = 0; i < k->count; i++)
+		free(k->names[i]);
+	free(k->names);
+	free(k->table);
+	memset(k, 0, sizeof(*k));
+}
+
+/* The place of a name in the table: where it is, or the free one where it belongs. */
+static uint32_t *name_place(const struct kwnames *k, struct slice name)
+{
+	uint32_t h = 2166136261u;
+	size_t at;
+
+	for (size_t i = 0; i < name.len; i++) {
+		unsigned char c = (unsigned char)name.ptr[i];
+
+		h = (h ^ (c >= 'A' && c <= 'Z' ? c | 0x20u : c)) * 16777619u;
+	}
+	for (at = (h ^ h >> 15) & (k->table_cap - 1); k->table[at] != 0;
+	     at = (at + 1) & (k->table_cap - 1)) {
+		const char *have = k->names[k->table[at] - 1];
+
+		if (strncasecmp(have, name.ptr, name.len) == 0 && have[name.len] == '\0')
+			break;
+	}
+	return &k->table[at];
+}
+
+uint32_t kwnames_add(struct kwnames *k, struct slice name)
+{
+	uint32_t *at = name_place(k, name);
+
+	if (*at != 0)
+		return *at - 1;
+	if (k->count >= LIMIT_KEYWORDS || name.len > LIMIT_KEYWORD_BYTES)
+		return KWNAMES_FULL;
+	k->names = xreallocarray(k->names, k->count + 1, sizeof(*k->names));
+	k->names[k->count] = xstrndup(name.ptr, name.len);
+	*at = (uint32_t)++k->count;
+	if (k->count * 2 > k->table_cap) {
+		free(k->table);
+		k->table_cap *= 2;
+		k->table = xcalloc(k->table_cap, sizeof(*k->table));
+		for (size_t i = 0; i < k->count; i++)
+			*name_place(k, slice_str(k->names[i])) = (uint32_t)i + 1;
+	}
+	return (uint32_t)k->count - 1;
 }

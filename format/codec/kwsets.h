@@ -2,6 +2,7 @@
 #define MBX_CODEC_KWSETS_H
 
 #include "format/base/buf.h"
+#include "format/codec/slice.h"
 
 #include <stdint.h>
 
@@ -41,5 +42,23 @@ void kwsets_begin(struct kwsets *k);
 /* The set with (without) one more number. */
 uint32_t kwsets_with(struct kwsets *k, uint32_t id, uint16_t number);
 uint32_t kwsets_without(struct kwsets *k, uint32_t id, uint16_t number);
+
+/*
+ * The names that the numbers stand for: case-insensitively unique, as first spelled.
+ */
+#define KWNAMES_FULL UINT32_MAX /* above LIMIT_KEYWORDS or LIMIT_KEYWORD_BYTES */
+
+struct kwnames {
+	char **names;
+	size_t count;
+	/* private */
+	uint32_t *table; /* 1 + number by hash, 0 is free; size is a power of two */
+	size_t table_cap;
+};
+
+void kwnames_init(struct kwnames *k);
+void kwnames_release(struct kwnames *k);
+/* The number of a name, new or not. */
+uint32_t kwnames_add(struct kwnames *k, struct slice name);
 
 #endif
