@@ -1,8 +1,10 @@
 #include "format/base/mem.h"
 #include "format/codec/dindex.h"
+#include "format/codec/dindex_out.h"
 #include "tests/unit/indexforge.h"
 #include "tests/unit/suites.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 Suite *dindex_suite(void);
@@ -64,7 +66,7 @@ static int dump(struct buf *out, const struct buf *main, const struct buf *log,
 		if (msg.going)
 			buf_puts(out, "!");
 		for (size_t k = 0; k < count; k++)
-			buf_printf(out, "%c%s", k == 0 ? '=' : ',', ix->keywords[numbers[k]]);
+			buf_printf(out, "%c%s", k == 0 ? '=' : ',', ix->keywords.names[numbers[k]]);
 		for (size_t e = 0; e < ARRAY_SIZE(exts); e++) {
 			const unsigned char *rec = dindex_record(ix, i, e);
 
@@ -269,12 +271,113 @@ START_TEST(log_alone)
 }
 END_TEST
 
+/* Whole indexes, written and read again. */
+
+static int collect(void *ctx, const void *data, size_t len, struct mbx_err *err)
+{
+	(void)err;
+	buf_put(ctx, data, len);
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	unsigned messages, keywords;
+	uint64_t modseq; /* 0: not known */
+} written[] = {
+	{ "nothing", 0, 0, 5 },           { "no modseqs", 9, 3, 0 },
+	{ "one message", 1, 0, 1 },       { "keywords", 40, 8, 70000000000 },
+	{ "nine keywords", 40, 9, 100 },  { "forty keywords", 300, 40, 900 },
+	{ "many keywords", 50, 600, 90 }, { "many messages", 30000, 27, 1u << 20 },
+};
+
+/* Writes the index of a row, and what reading it has to give. */
+static void write_row(unsigned row, struct buf *main, struct buf *log, struct buf *expect)
+{
+	static const struct dindex_out_ext out_exts[] = { { "x", 0, 2, 2 }, { "y", 4, 4, 1 } };
+	struct dindex_out *o = dindex_out_new(out_exts, ARRAY_SIZE(out_exts));
+	struct dindex_head h = { .uidvalidity = 9,
+		                 .first_recent = 1,
+		                 .created = 77,
+		                 .highestmodseq = written[row].modseq };
+	unsigned n = written[row].messages, k = written[row].keywords;
+	struct mbx_err err;
+	uint32_t uid = 0;
+
+	srand(row + 1);
+	for (unsigned i = 0; i < k; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "Key%u", i);
+		ck_assert_uint_eq(dindex_out_keyword(o, name), i);
+		ck_assert_uint_eq(dindex_out_keyword(o, i % 2 ? "kEY0" : name), i % 2 ? 0 : i);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		unsigned char x[2] = { (unsigned char)i, 3 }, y[4] = { 1, 2, (unsigned char)i, 4 };
+		const void *records[] = { x, i % 3 == 0 ? NULL : y };
+		uint16_t numbers[] = { (uint16_t)(rand() % (int)(k + 1)), (uint16_t)(k / 2) };
+		struct dindex_out_msg m = { .flags = (uint8_t)(rand() % 32), .records = records };
+
+		m.uid = uid += 1 + (unsigned)rand() % 3;
+		m.modseq = h.highestmodseq == 0 ? 0 : 1 + (unsigned)rand() % h.highestmodseq;
+		m.keywords = numbers;
+		m.keyword_count = numbers[0] >= k ? 0 : 1 + (numbers[0] != numbers[1]);
+		ck_assert_int_eq(dindex_out_add(o, &m, &err), 0);
+		buf_printf(expect, "%u/%02x", uid, m.flags);
+		if (h.highestmodseq != 0)
+			buf_printf(expect, "@%llu", (unsigned long long)m.modseq);
+		if (m.keyword_count == 2 && numbers[0] > numbers[1])
+			buf_printf(expect, "=Key%u,Key%u", numbers[1], numbers[0]);
+		else if (m.keyword_count == 2)
+			buf_printf(expect, "=Key%u,Key%u", numbers[0], numbers[1]);
+		else if (m.keyword_count == 1)
+			buf_printf(expect, "=Key%u", numbers[0]);
+		buf_puts(expect, "~x");
+		buf_hex(expect, x, 2);
+		buf_puts(expect, "~y");
+		buf_hex(expect, i % 3 == 0 ? (const unsigned char *)"\0\0\0\0" : y, 4);
+		buf_putc(expect, ' ');
+	}
+	h.uidnext = uid + 5;
+	h.first_recent = uid + 2;
+	ck_assert_int_eq(
+	    dindex_out_finish(o, &h, (const void *const[]){ NULL, "head" }, collect, main, &err),
+	    0);
+	dindex_put_log(log, &h);
+	buf_printf(expect, "next %u high %llu recent %u v9 y:68656164", uid + 5,
+	           (unsigned long long)(h.highestmodseq == 0 ? 1 : h.highestmodseq), uid + 2);
+	dindex_out_free(o);
+}
+
+START_TEST(round_trip)
+{
+	struct buf main, log, expect, out;
+
+	buf_init(&main);
+	buf_init(&log);
+	buf_init(&expect);
+	buf_init(&out);
+	write_row((unsigned)_i, &main, &log, &expect);
+	dump(&out, &main, &log, NULL, false);
+	ck_assert_msg(strcmp(buf_str(&out), buf_str(&expect)) == 0, "%s:\n%.2000s\nnot\n%.2000s",
+	              written[_i].name, buf_str(&out), buf_str(&expect));
+	/* The main index alone, as long as no server has opened it, tells the same. */
+	dump(&out, &main, NULL, NULL, false);
+	ck_assert_str_eq(buf_str(&out), buf_str(&expect));
+	buf_release(&main);
+	buf_release(&log);
+	buf_release(&expect);
+	buf_release(&out);
+}
+END_TEST
+
 Suite *dindex_suite(void)
 {
 	Suite *s = suite_create("dindex");
 	TCase *tc = tcase_create("log");
 
 	tcase_add_loop_test(tc, log_alone, 0, ARRAY_SIZE(logs));
+	tcase_add_loop_test(tc, round_trip, 0, ARRAY_SIZE(written));
 	suite_add_tcase(s, tc);
 	return s;
 }
