@@ -36,7 +36,7 @@ int tree_openat(int dirfd, const char *name, int flags)
 	static atomic_bool noatime_refused;
 	int fd;
 
-	flags |= O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+	flags |= O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
 	if (!atomic_load_explicit(&noatime_refused, memory_order_relaxed)) {
 		do {
 			fd = openat(dirfd, name, flags | O_NOATIME);
@@ -208,10 +208,10 @@ static int refuse(const struct tree *t, const char *name, int sys, struct mbx_er
 }
 
 /* Opens name and checks its type and owner. */
-static int open_checked(const struct tree *t, int dirfd, const char *name, mode_t type, int *fd_r,
-                        struct stat *st_r, struct mbx_err *err)
+static int open_checked(const struct tree *t, int dirfd, const char *name, int flags, mode_t type,
+                        int *fd_r, struct stat *st_r, struct mbx_err *err)
 {
-	int fd = tree_openat(dirfd, name, type == S_IFDIR ? O_DIRECTORY : 0);
+	int fd = tree_openat(dirfd, name, flags);
 
 	if (fd < 0) {
 		if (errno == ENOENT)
@@ -251,7 +251,8 @@ int tree_open_sub(const struct tree *t, const char *rel, struct tree *sub, struc
 
 		if (*level == '\0')
 			continue;
-		ret = open_checked(t, fd >= 0 ? fd : t->fd, level, S_IFDIR, &next, &st, err);
+		ret = open_checked(t, fd >= 0 ? fd : t->fd, level, O_DIRECTORY, S_IFDIR, &next, &st,
+		                   err);
 		close_quietly(fd);
 		fd = next;
 	}
@@ -267,7 +268,14 @@ int tree_open_sub(const struct tree *t, const char *rel, struct tree *sub, struc
 int tree_open_file(const struct tree *t, const char *name, int *fd_r, struct stat *st_r,
                    struct mbx_err *err)
 {
-	return open_checked(t, t->fd, name, S_IFREG, fd_r, st_r, err);
+	return open_checked(t, t->fd, name, O_RDONLY, S_IFREG, fd_r, st_r, err);
+}
+
+int tree_open_to_lock(const struct tree *t, const char *name, int *fd_r, struct mbx_err *err)
+{
+	struct stat st;
+
+	return open_checked(t, t->fd, name, O_RDWR, S_IFREG, fd_r, &st, err);
 }
 
 /* Reads fd until its end or max bytes. */

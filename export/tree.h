@@ -18,7 +18,8 @@
  * symbolic link if root, or the owner of what the whole leads to, owns each link.
  * 2. Below a root no link is followed, and nothing but directories and regular files of the root's
  *    owner is used.
- * 3. Files are opened O_NOATIME where that is allowed, never for writing, never blocking.
+ * 3. Files are opened O_NOATIME where that is allowed, never for writing (but to be locked), never
+ *    blocking.
  *
  * Functions return 1, 0 for what does not exist, -1 for an error that names the file. Errors have
  * scope ERR_USER; what is there but not usable is MBX_NOPERM.
@@ -52,13 +53,19 @@ int tree_peek(const struct tree *t, const char *name, size_t len, struct buf *ou
 int tree_open_file(const struct tree *t, const char *name, int *fd_r, struct stat *st_r,
                    struct mbx_err *err);
 
+/* The same for a lock of the file, which only a descriptor for writing can have; nothing is
+ * written.
+ */
+int tree_open_to_lock(const struct tree *t, const char *name, int *fd_r, struct mbx_err *err);
+
 /* A stream over the directory, or NULL with err; closedir() it. "." and ".." are skipped by
  * tree_next(), which returns 1, 0 at the end, -1. Only regular entries' d_type may be trusted when
  * it is not DT_UNKNOWN. */
 DIR *tree_opendir(const struct tree *t, struct mbx_err *err);
 int tree_next(const struct tree *t, DIR *dir, const struct dirent **entry_r, struct mbx_err *err);
 
-/* openat(2) for reading, O_NOATIME if allowed, with EINTR handled; -1 and errno. */
+/* openat(2), for reading unless flags say otherwise, O_NOATIME if allowed, with EINTR handled; -1
+ * and errno. */
 int tree_openat(int dirfd, const char *name, int flags);
 
 #endif

@@ -39,6 +39,7 @@
 
 /* Dovecot's index files. A log is rotated at 1 MB, but one transaction may be of any size. */
 #define LIMIT_INDEX_LOG        (1024u * 1024 * 1024)
+#define LIMIT_INDEX_RECORDS    (4ull * 1024 * 1024 * 1024) /* of the main index: 200 bytes each */
 #define LIMIT_INDEX_MESSAGES   20000000u           /* with what is kept of each: about 1 GB */
 #define LIMIT_INDEX_HEADER     (64u * 1024 * 1024) /* of all extensions; the server: 16 MB each */
 #define LIMIT_INDEX_EXTENSIONS 1024u

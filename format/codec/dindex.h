@@ -75,9 +75,9 @@ struct dindex {
 	 */
 	uint64_t highestmodseq;
 	bool has_modseqs;
-	uint32_t count; /* messages */
+	uint32_t count;          /* messages */
 	struct kwnames keywords; /* some may be on no message */
-	bool deleted;   /* the mailbox was being deleted */
+	bool deleted;            /* the mailbox was being deleted */
 	bool fsck_flag; /* a server had mended it: dbox is rebuilt when it is next opened */
 	char *repaired; /* what a server would mend first, or NULL */
 	/* private */

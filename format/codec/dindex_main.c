@@ -384,7 +384,8 @@ static int take_records(struct main_file *m)
 	unsigned char *buf;
 	int ret = 0;
 
-	if (m->messages > LIMIT_INDEX_MESSAGES) {
+	if (m->messages > LIMIT_INDEX_MESSAGES ||
+	    (uint64_t)m->messages * m->record_size > LIMIT_INDEX_RECORDS) {
 		dreplay_limit(m->r, "too many messages");
 		return -1;
 	}

@@ -463,8 +463,8 @@ static int read_all(struct dreplay *r, const struct dindex_want *want)
 		return ret;
 	open_logs(r);
 	if (!r->files->has_main && r->first_log == NO_LOGS) {
-		mbx_fail_code(r->err, ERR_USER, MBX_NOINPUT, "%s",
-		              r->why.len > 0 ? buf_str(&r->why) : "no index");
+		mbx_fail_code(r->err, ERR_USER, r->files->has_log ? MBX_IOERR : MBX_NOINPUT, "%s",
+		              r->files->has_log ? buf_str(&r->why) : "no index");
 		return DINDEX_NONE;
 	}
 	ret = replay(r, want);
