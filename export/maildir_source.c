@@ -3,7 +3,6 @@
 #include "format/codec/maildir_name.h"
 #include "format/codec/maildirsize.h"
 #include "format/codec/subs.h"
-#include "format/digest.h"
 #include "format/limits.h"
 #include "format/path.h"
 
@@ -185,19 +184,6 @@ static uint32_t invent_uidvalidity(const struct maildir_reader *r)
 	return (uint32_t)least == r->header.uidvalidity ? (uint32_t)least + 1 : (uint32_t)least;
 }
 
-static void derive_guid(const char *user, const char *path, uint32_t uidvalidity,
-                        unsigned char guid[16])
-{
-	unsigned char digest[SHA256_BYTES];
-	struct buf text;
-
-	buf_init(&text);
-	buf_printf(&text, "mbx1-guid\n%s\n%s\n%" PRIu32 "\n", user, path, uidvalidity);
-	sha256_once(text.data, text.len, digest);
-	memcpy(guid, digest, 16);
-	buf_release(&text);
-}
-
 /* What the database leaves open. */
 static void invent(struct maildir_reader *r)
 {
@@ -225,9 +211,7 @@ static void invent(struct maildir_reader *r)
 	if (r->base.rec.has_guid && r->has_database && r->header.has_guid) {
 		memcpy(r->base.rec.guid, r->header.guid, 16);
 	} else if (r->base.rec.has_guid) {
-		derive_guid(r->base.store->user, r->box->path, r->base.rec.uidvalidity,
-		            r->base.rec.guid);
-		r->base.rec.guid_derived = true;
+		user_derive_guid(&r->base);
 	}
 }
 

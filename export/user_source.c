@@ -1,8 +1,10 @@
 #include "export/user_source.h"
 
+#include "format/digest.h"
 #include "format/limits.h"
 #include "format/path.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -213,12 +215,27 @@ int user_note_change(struct user_reader *r, const char *path, const char *what, 
 	return 0;
 }
 
+void user_derive_guid(struct user_reader *r)
+{
+	unsigned char digest[SHA256_BYTES];
+	struct buf text;
+
+	buf_init(&text);
+	buf_printf(&text, "mbx1-guid\n%s\n%s\n%" PRIu32 "\n", r->store->user, r->rec.path,
+	           r->rec.uidvalidity);
+	sha256_once(text.data, text.len, digest);
+	memcpy(r->rec.guid, digest, 16);
+	r->rec.has_guid = r->rec.guid_derived = true;
+	buf_release(&text);
+}
+
 uint64_t user_stamp(const struct stat *st, size_t count)
 {
 	uint64_t stamp = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		const uint64_t parts[] = { st[i].st_ino, (uint64_t)st[i].st_mtim.tv_sec,
+		const uint64_t parts[] = { st[i].st_ino, (uint64_t)st[i].st_size,
+			                   (uint64_t)st[i].st_mtim.tv_sec,
 			                   (uint64_t)st[i].st_mtim.tv_nsec };
 
 		for (size_t k = 0; k < ARRAY_SIZE(parts); k++)

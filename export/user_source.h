@@ -119,7 +119,9 @@ void user_bad(struct user_reader *r, struct record *rec, uint32_t uid, const cha
 /* A change of a folder that is no message's: counted, or with --frozen -1. */
 int user_note_change(struct user_reader *r, const char *path, const char *what,
                      struct mbx_err *err);
-/* What the inodes and mtimes of files tell, as one number that is never 0. */
+/* Gives the mailbox in hand a GUID, where the store has none: from user, path, UIDVALIDITY. */
+void user_derive_guid(struct user_reader *r);
+/* What inodes, sizes and mtimes of files tell, as one number that is never 0. */
 uint64_t user_stamp(const struct stat *st, size_t count);
 
 #endif
