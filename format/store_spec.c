@@ -440,10 +440,11 @@ static int expand(const char *text, const char *user, const char *home, struct b
 	return ret;
 }
 
-/* Where a Maildir at root usually is: in its user's home, or it is all that there is of a home. */
+/* Where a store at root usually is: in its user's home, or it is all that there is of a home. */
 static char *guess_home(const char *root)
 {
-	static const char *const names[] = { "Maildir", "maildir", ".maildir", "Mail", "mail" };
+	static const char *const names[] = { "Maildir", "maildir", ".maildir", "Mail",
+		                             "mail",    "sdbox",   "mdbox",    "dbox" };
 	const char *slash = strrchr(root, '/');
 	const char *base = slash == NULL ? root : slash + 1;
 

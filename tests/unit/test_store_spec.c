@@ -189,6 +189,8 @@ static const struct {
 	{ "maildir:/v/%u/xMaildir", NULL, "/v/joe/xMaildir" },
 	{ "maildir:Maildir", NULL, "." },
 	{ "maildir:/Mail", NULL, "/" },
+	{ "mdbox:/v/%u/mdbox", NULL, "/v/joe" },
+	{ "sdbox:sdbox", NULL, "." },
 	{ "maildir:/v/%u/Maildir", "/h/%u", "/h/joe" },
 	{ "maildir:~/vm", "/h/%u/", "/h/joe" },
 	{ "maildir:%h", "/h/%u", "/h/joe" },
