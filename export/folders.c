@@ -50,6 +50,14 @@ static void add_folder(struct walk *w, const char *path, bool noselect)
 	buf_release(&rel);
 }
 
+/* Of INBOX, Inbox and inbox on disk, the server knows the first. */
+static bool is_inbox_name(const struct walk *w)
+{
+	const char *name = buf_str(&w->rel);
+
+	return strcmp(name + (*name == '.'), "INBOX") == 0;
+}
+
 static void add_inbox_folder(struct walk *w)
 {
 	add_folder(w, "INBOX", false);
@@ -156,7 +164,7 @@ static void visit_plus(struct walk *w, const char *name)
 	res = name_folder(w, &sub, &path);
 	if (res == FOLDER_OK || res == FOLDER_RAW)
 		add_folder(w, buf_str(&path), false);
-	else if (res == FOLDER_SHADOWED && dirname != NULL && !w->has_inbox)
+	else if (res == FOLDER_SHADOWED && dirname != NULL && !w->has_inbox && is_inbox_name(w))
 		add_inbox_folder(w);
 	else if (res == FOLDER_SHADOWED && w->s->has_mail(&sub, dirname))
 		note_hidden(w, &sub);
@@ -175,7 +183,7 @@ static void take_fs(struct walk *w, const struct tree *sub, bool mail)
 
 	buf_init(&path);
 	res = name_folder(w, sub, &path);
-	if (res == FOLDER_SHADOWED && mail && !w->has_inbox)
+	if (res == FOLDER_SHADOWED && mail && !w->has_inbox && is_inbox_name(w))
 		add_inbox_folder(w);
 	else if (res == FOLDER_SHADOWED && mail)
 		note_hidden(w, sub);
