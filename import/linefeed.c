@@ -64,3 +64,21 @@ size_t linefeed_end(struct linefeed *l, unsigned char *out)
 	l->run = 0;
 	return used;
 }
+
+bool linefeed_judge(struct body *body, struct linefeed *l)
+{
+	const unsigned char *data;
+	struct body_info info;
+	struct mbx_err ignored;
+	size_t len = 0;
+
+	*l = (struct linefeed){ 0 };
+	if (body_open(body, &info, &ignored) < 0)
+		return false;
+	data = body_memory(body, &len);
+	if (data == NULL)
+		return false;
+	(void)linefeed_put(l, data, len, NULL);
+	(void)linefeed_end(l, NULL);
+	return true;
+}

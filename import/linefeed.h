@@ -1,6 +1,9 @@
 #ifndef MBX_LINEFEED_H
 #define MBX_LINEFEED_H
 
+#include "format/body.h"
+
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,5 +22,9 @@ struct linefeed {
 size_t linefeed_put(struct linefeed *l, const unsigned char *in, size_t len, unsigned char *out);
 /* At the end of a message: at most one byte. */
 size_t linefeed_end(struct linefeed *l, unsigned char *out);
+
+/* What would become of a body. False if it is not in memory (or cannot be read: that comes again
+ * when it is written). */
+bool linefeed_judge(struct body *body, struct linefeed *l);
 
 #endif

@@ -5,7 +5,6 @@
 #include "import/beneath.h"
 #include "import/linefeed.h"
 #include "import/sys.h"
-#include "import/writeback.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,8 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define COPY_PIECE  (1024u * 1024)
-#define FILE_BYTES  4096u          /* what a file costs on disk beside its content, about */
 #define TMP_GARBAGE (36 * 60 * 60) /* seconds; Dovecot removes older files in tmp/ */
 
 /* A body that later messages may refer to. */
@@ -27,7 +24,7 @@ struct file_share {
 	size_t root;
 	int64_t mtime;
 	uint64_t size, vsize;
-	uint64_t pending; /* u->flushes when it was handed to the threads */
+	uint64_t pending; /* msgout_mark() when it was handed to the threads */
 };
 
 static struct maildir_user *of(struct user_writer *w)
@@ -134,44 +131,9 @@ static void remember_share(struct maildir_user *u, const struct out_msg *msg, co
 	s->mtime = msg->rec->internaldate;
 	s->size = msg->size;
 	s->vsize = msg->vsize;
-	s->pending = u->flushes;
+	s->pending = u->out == NULL ? 0 : msgout_mark(u->out);
 	free(rel);
 	free(place.rel);
-}
-
-/* Copies a file of the staged tree under a new name and date. */
-static int copy_file(struct maildir_user *u, int dirfd, const char *from, const char *name,
-                     int64_t mtime, struct mbx_err *err)
-{
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = mtime } };
-	char *piece = xmalloc(COPY_PIECE);
-	int in = beneath_open(dirfd, from, O_RDONLY, 0);
-	int out =
-	    in < 0 ? -1
-		   : sys_openat(u->cur, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-	                        stage_file_mode(u->w.stage));
-	int rc = -1;
-
-	while (out >= 0) {
-		ssize_t n = read_full(in, piece, COPY_PIECE);
-
-		if (n < 0 || (n > 0 && sys_write(out, piece, (size_t)n) < 0))
-			break;
-		if (n > 0)
-			continue;
-		if ((mtime == TIME_UNKNOWN || sys_futimens(out, times) == 0) &&
-		    (!stage_syncs_files(u->w.stage) || sys_fsync(out) == 0)) {
-			rc = sys_close(out);
-			out = -1;
-		}
-		break;
-	}
-	if (rc < 0)
-		mbx_fail(err, ERR_USER, errno, "copy %s", from);
-	close_quietly(out);
-	close_quietly(in);
-	free(piece);
-	return rc;
 }
 
 /* A further message with the body of an earlier one: a link if its date, which the file keeps, is
@@ -179,39 +141,24 @@ static int copy_file(struct maildir_user *u, int dirfd, const char *from, const 
 static int link_body(struct maildir_user *u, const struct file_share *s, const struct rec_msg *msg,
                      const char *name, struct mbx_err *err)
 {
-	const char *base;
-	int tree, dirfd, rc;
+	struct msgout_from from = { .rel = s->file, .len = s->size };
+	struct msgout_file file = { .dirfd = u->cur, .name = name, .mtime = msg->internaldate };
+	bool same = s->mtime == msg->internaldate;
+	int rc;
 
-	if (s->mtime != msg->internaldate)
+	if (!same)
 		losses_add(u->w.opts.losses, "sharing", box_in_hand(&u->w)->path,
 		           "copied and not linked, as the dates differ");
 	if (u->w.dry)
 		return 0;
-	if (s->pending == u->flushes) {
-		if (msgout_flush(u->out, err) < 0)
-			return -1;
-		u->flushes++;
-	}
-	tree = stage_tree(u->w.stage, s->root, err);
-	if (tree < 0)
+	from.dirfd = stage_tree(u->w.stage, s->root, err);
+	if (from.dirfd < 0)
 		return -1;
-	if (s->mtime != msg->internaldate)
-		return copy_file(u, tree, s->file, name, msg->internaldate, err);
-	dirfd = beneath_parent(tree, s->file, &base);
-	if (dirfd < 0)
-		return mbx_fail(err, ERR_USER, errno, "open directory of %s", s->file);
-	rc = sys_linkat(dirfd, base, u->cur, name);
-	close_quietly(dirfd);
+	rc = same ? user_link(&u->w, u->out, &file, &from, s->pending, err)
+	          : msgout_settle(u->out, s->pending, err);
 	if (rc == 0)
-		return 0;
-	/* Too many links, a file system without any, or INBOX on another one. */
-	if (errno == EMLINK || errno == EPERM || errno == EXDEV || errno == EOPNOTSUPP ||
-	    errno == ENOSYS) {
-		losses_add(u->w.opts.losses, "sharing", box_in_hand(&u->w)->path,
-		           "copied and not linked: no link is possible");
-		return copy_file(u, tree, s->file, name, msg->internaldate, err);
-	}
-	return mbx_fail(err, ERR_USER, errno, "link %s", name);
+		rc = msgout_copy(u->out, &file, &from, err);
+	return rc < 0 ? -1 : 0;
 }
 
 /* Base name and file name of a message whose sizes are known. */
@@ -233,23 +180,13 @@ static void odd_line_ends(struct maildir_user *u, uint64_t odd)
 		           "messages that the server shows with a CR too many or too few");
 }
 
-/* Judges a body in memory that is to be written with LF. False if it is not in memory. */
+/* Judges a body that is to be written with LF. False if it is not in memory. */
 static bool judge_line_ends(struct maildir_user *u, struct out_msg *msg, struct body *body)
 {
-	const unsigned char *data;
-	struct body_info info;
-	struct linefeed lf = { 0 };
-	struct mbx_err ignored;
-	size_t len = 0;
+	struct linefeed lf;
 
-	/* Errors come again when it is written. */
-	if (body_open(body, &info, &ignored) < 0)
+	if (!linefeed_judge(body, &lf))
 		return false;
-	data = body_memory(body, &len);
-	if (data == NULL)
-		return false;
-	(void)linefeed_put(&lf, data, len, NULL);
-	(void)linefeed_end(&lf, NULL);
 	odd_line_ends(u, lf.odd);
 	msg->size -= lf.dropped;
 	return true;
@@ -260,6 +197,7 @@ static bool judge_line_ends(struct maildir_user *u, struct out_msg *msg, struct 
 static int stream_message(struct maildir_user *u, struct out_msg *msg, struct body *body,
                           struct mbx_err *err)
 {
+	struct msgout_file file = { .name = "body", .mtime = msg->rec->internaldate };
 	struct msgout_sizes sizes;
 	int tmp, rc;
 
@@ -273,7 +211,8 @@ static int stream_message(struct maildir_user *u, struct out_msg *msg, struct bo
 		body_close(body);
 		return mbx_fail(err, ERR_USER, errno, "open tmp");
 	}
-	rc = msgout_stream(u->out, tmp, "body", body, msg->rec->internaldate, &sizes, err);
+	file.dirfd = tmp;
+	rc = msgout_stream(u->out, &file, body, NULL, NULL, &sizes, err);
 	if (rc < 0) {
 		close_quietly(tmp);
 		return err->scope == ERR_MSG ? 0 : -1;
@@ -293,19 +232,18 @@ static int stream_message(struct maildir_user *u, struct out_msg *msg, struct bo
 static int write_message(struct maildir_user *u, struct out_msg *msg, struct mbx_err *err)
 {
 	const struct rec_msg *rec = msg->rec;
-	if (rec->body->streamed || !rec->has_digest)
-		return stream_message(u, msg, rec->body, err);
-	if (u->lf && !judge_line_ends(u, msg, rec->body))
+	struct msgout_file file = { .dirfd = u->cur, .mtime = rec->internaldate };
+
+	if (rec->body->streamed || !rec->has_digest ||
+	    (u->lf && !judge_line_ends(u, msg, rec->body)))
 		return stream_message(u, msg, rec->body, err);
 	name_message(u, msg);
 	if (u->w.dry) {
 		body_close(rec->body);
 		return 1;
 	}
-	return msgout_put(u->out, u->cur, buf_str(&u->file), rec->body, rec->size,
-	                  rec->internaldate, err) < 0
-	           ? -1
-	           : 1;
+	file.name = buf_str(&u->file);
+	return msgout_put(u->out, &file, rec->body, rec->size, err) < 0 ? -1 : 1;
 }
 
 /* File systems bend dates that they cannot hold, and say nothing: ext4 without large inodes those
@@ -333,7 +271,7 @@ static int put_message(struct user_writer *w, const struct rec_msg *rec, struct 
 	rc = write_message(u, &msg, err);
 	if (rc <= 0)
 		return rc;
-	writeback_wrote(w->opts.writeback, u->cur, msg.size + FILE_BYTES);
+	user_wrote_file(w, u->cur, msg.size);
 	if (share != NULL)
 		remember_share(u, &msg, buf_str(&u->file), (struct file_share *)share);
 	*size_r = msg.size;
@@ -398,7 +336,6 @@ int maildir_user_open(struct maildir_user *u, const struct exist_kind *exist,
 	if (user_writer_open(&u->w, loc, opts, err) < 0)
 		return -1;
 	if (!opts->dry_run)
-		u->out = msgout_new(opts->jobs == 0 ? 1 : opts->jobs, stage_file_mode(u->w.stage),
-		                    stage_syncs_files(u->w.stage), u->lf);
+		u->out = user_msgout(&u->w, u->lf, NULL);
 	return 0;
 }

@@ -3,7 +3,6 @@
 
 #include "import/basename.h"
 #include "import/exist.h"
-#include "import/msgout.h"
 #include "import/user_writer.h"
 
 /*
@@ -47,7 +46,6 @@ struct maildir_user {
 	struct basenames names;
 	struct buf name, file;
 	struct msgout *out;
-	uint64_t flushes; /* of `out`, as far as shared bodies need to know */
 };
 
 /* flavour is set by the driver before. */

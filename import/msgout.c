@@ -1,12 +1,15 @@
 #include "import/msgout.h"
 
+#include "format/base/buf.h"
 #include "format/base/mem.h"
 #include "format/base/pool.h"
 #include "format/base/xio.h"
 #include "format/record.h"
+#include "import/beneath.h"
 #include "import/linefeed.h"
 #include "import/sys.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -17,35 +20,35 @@
 /* A batch is small against a segment of the archive, whose memory its bodies hold. */
 #define BATCH_FILES 64
 #define BATCH_BYTES (1024u * 1024)
-#define PIECE_BYTES (256u * 1024)
+#define MSGOUT_HEAD 256 /* more than any head has */
 
 struct item {
-	const char *name;
+	struct msgout_file file;
 	struct body *body;
 	uint64_t size;
-	int64_t mtime;
 };
 
 struct batch {
 	struct pool_job job;
 	struct msgout *out;
-	int dirfd;
 	struct item items[BATCH_FILES];
 	size_t count;
 	uint64_t bytes;
-	struct arena names;
+	struct arena keep;
+	struct buf room; /* a whole file */
+	uint64_t odd;
 	bool failed;
 	struct mbx_err err;
 };
 
 struct msgout {
+	struct msgout_opts opts;
 	struct pool *pool; /* NULL with one job */
 	struct batch *batches;
 	size_t batch_count, filling; /* the batch that is being filled */
 	size_t inside;               /* batches in the pool: those before `filling` */
-	mode_t mode;
-	bool sync, lf;
-	unsigned char *piece; /* for the calling thread; see piece_new() */
+	uint64_t flushes, odd;
+	unsigned char *piece; /* for the calling thread; see msgout_piece() */
 };
 
 static void set_mtime(struct timespec times[2], int64_t mtime)
@@ -55,13 +58,13 @@ static void set_mtime(struct timespec times[2], int64_t mtime)
 }
 
 /* Creates a message file: final names are written to at once, nothing here is visible yet. */
-static int create(const struct msgout *out, int dirfd, const char *name, struct mbx_err *err)
+static int create(const struct msgout *out, const struct msgout_file *file, struct mbx_err *err)
 {
-	int fd = sys_openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-	                    out->mode);
+	int fd = sys_openat(file->dirfd, file->name,
+	                    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, out->opts.mode);
 
 	if (fd < 0)
-		mbx_fail(err, ERR_USER, errno, "create %s", name);
+		mbx_fail(err, ERR_USER, errno, "create %s", file->name);
 	return fd;
 }
 
@@ -73,7 +76,7 @@ static int complete(const struct msgout *out, int fd, const char *name, int64_t 
 
 	set_mtime(times, mtime);
 	if ((mtime != TIME_UNKNOWN && sys_futimens(fd, times) < 0) ||
-	    (out->sync && sys_fsync(fd) < 0)) {
+	    (out->opts.sync && sys_fsync(fd) < 0)) {
 		mbx_fail(err, ERR_USER, errno, "write %s", name);
 		close_quietly(fd);
 		return -1;
@@ -84,83 +87,143 @@ static int complete(const struct msgout *out, int fd, const char *name, int64_t 
 	return 0;
 }
 
-/* Room for a piece of a body and, behind it, for what becomes of it. */
-static unsigned char *piece_new(void)
+static int put_bytes(int fd, const void *data, size_t len, struct mbx_err *err)
 {
-	return xmalloc(2 * PIECE_BYTES + 1);
+	return len > 0 && sys_write(fd, data, len) < 0 ? mbx_fail(err, ERR_USER, errno, "write")
+	                                               : 0;
+}
+
+unsigned char *msgout_piece(void)
+{
+	return xmalloc(2 * MSGOUT_PIECE + 1);
 }
 
 /* Writes a piece of a body, converted if that is wanted. */
-static int write_piece(const struct msgout *out, int fd, const unsigned char *piece, size_t len,
-                       unsigned char *room, struct linefeed *lf, uint64_t *size,
-                       struct mbx_err *err)
+static int write_piece(int fd, const unsigned char *piece, size_t len, unsigned char *room,
+                       struct linefeed *lf, uint64_t *size, struct mbx_err *err)
 {
-	if (out->lf) {
+	if (lf != NULL) {
 		len = linefeed_put(lf, piece, len, room);
 		piece = room;
 	}
 	*size += len;
-	if (len > 0 && sys_write(fd, piece, len) < 0)
-		return mbx_fail(err, ERR_USER, errno, "write");
-	return 0;
+	return put_bytes(fd, piece, len, err);
 }
 
-/* Writes a body that is not in memory. in_r: its own size. */
-static int write_pieces(const struct msgout *out, int fd, struct body *body, unsigned char *piece,
-                        struct msgout_sizes *sizes, uint64_t *in_r, struct mbx_err *err)
+int msgout_pieces(int fd, bool lf, struct body *body, unsigned char *piece,
+                  struct msgout_sizes *sizes, struct mbx_err *err)
 {
-	unsigned char *room = piece + PIECE_BYTES;
-	struct linefeed lf = { 0 };
+	unsigned char *room = piece + MSGOUT_PIECE;
+	struct linefeed feed = { 0 };
 	bool was_cr = false;
 	size_t held;
 
 	for (;;) {
-		ssize_t n = body_read(body, piece, PIECE_BYTES, err);
+		ssize_t n = body_read(body, piece, MSGOUT_PIECE, err);
 
 		if (n < 0)
 			return -1;
 		if (n == 0)
 			break;
-		*in_r += (uint64_t)n;
+		sizes->read += (uint64_t)n;
 		sizes->vsize += (uint64_t)n;
 		for (ssize_t i = 0; i < n; i++) {
 			sizes->vsize += piece[i] == '\n' && !was_cr;
 			was_cr = piece[i] == '\r';
 		}
-		if (write_piece(out, fd, piece, (size_t)n, room, &lf, &sizes->size, err) < 0)
+		if (write_piece(fd, piece, (size_t)n, room, lf ? &feed : NULL, &sizes->size, err) <
+		    0)
 			return -1;
 	}
-	held = linefeed_end(&lf, room);
+	held = linefeed_end(&feed, room);
 	sizes->size += held;
-	sizes->odd = lf.odd;
-	if (held > 0 && sys_write(fd, room, held) < 0)
-		return mbx_fail(err, ERR_USER, errno, "write");
-	return 0;
+	sizes->odd = feed.odd;
+	return put_bytes(fd, room, held, err);
 }
 
-/* Writes a body that is in memory. */
-static int write_memory(const struct msgout *out, int fd, const unsigned char *data, size_t len,
-                        struct mbx_err *err)
+/* The head of a file whose body's size is known now: written before it, with nothing yet, or over
+ * what was written. */
+static int write_head(const struct msgout *out, int fd, const struct msgout_file *file,
+                      uint64_t size, bool again, struct mbx_err *err)
 {
+	unsigned char head[MSGOUT_HEAD];
+	size_t len = file->head.len;
+
+	if (len == 0)
+		return 0;
+	assert(len <= sizeof(head));
+	memcpy(head, file->head.ptr, len);
+	if (out->opts.seal != NULL)
+		out->opts.seal(head, len, size);
+	if (!again)
+		return put_bytes(fd, head, len, err);
+	return sys_pwrite(fd, head, len, 0) < 0 ? mbx_fail(err, ERR_USER, errno, "write") : 0;
+}
+
+/* Writes a file whose body is in memory, at one go. */
+static int write_memory(struct batch *b, int fd, const struct msgout_file *file,
+                        const unsigned char *data, size_t len, struct mbx_err *err)
+{
+	const struct msgout *out = b->out;
+	bool convert = out->opts.lf && len > 0 && memchr(data, '\r', len) != NULL;
 	struct linefeed lf = { 0 };
-	unsigned char *room = NULL;
+	struct buf *room = &b->room;
+	size_t head = file->head.len, size = len;
 	int rc;
 
-	if (out->lf && len > 0 && memchr(data, '\r', len) != NULL) {
-		room = xmalloc(len + 2);
-		len = linefeed_put(&lf, data, len, room);
-		len += linefeed_end(&lf, room + len);
-		data = room;
+	if (!convert && head == 0 && file->tail.len == 0)
+		return put_bytes(fd, data, len, err);
+	buf_reset(room);
+	buf_reserve(room, head + len + 2 + file->tail.len);
+	if (convert) {
+		size = linefeed_put(&lf, data, len, room->data + head);
+		size += linefeed_end(&lf, room->data + head + size);
+		b->odd += lf.odd > 0;
+	} else if (len > 0) {
+		memcpy(room->data + head, data, len);
 	}
-	rc = len > 0 && sys_write(fd, data, len) < 0 ? mbx_fail(err, ERR_USER, errno, "write") : 0;
-	free(room);
+	if (head > 0)
+		memcpy(room->data, file->head.ptr, head);
+	if (head > 0 && out->opts.seal != NULL)
+		out->opts.seal(room->data, head, size);
+	if (file->tail.len > 0)
+		memcpy(room->data + head + size, file->tail.ptr, file->tail.len);
+	rc = put_bytes(fd, room->data, head + size + file->tail.len, err);
+	if (len > BATCH_BYTES)
+		buf_release(room);
 	return rc;
 }
 
-static int write_item(const struct msgout *out, int dirfd, const struct item *item,
-                      struct mbx_err *err)
+/* Writes a file whose body has to be read in pieces, up to its end. */
+static int write_slowly(const struct msgout *out, int fd, const struct msgout_file *file,
+                        struct body *body, unsigned char *piece, struct msgout_sizes *sizes,
+                        struct mbx_err *err)
 {
+	if (write_head(out, fd, file, 0, false, err) < 0 ||
+	    msgout_pieces(fd, out->opts.lf, body, piece, sizes, err) < 0)
+		return -1;
+	return write_head(out, fd, file, sizes->size, true, err);
+}
+
+/* The same with the end. */
+static int write_unread(struct batch *b, int fd, const struct item *item, uint64_t *read_r,
+                        struct mbx_err *err)
+{
+	const struct msgout_file *file = &item->file;
 	struct msgout_sizes sizes = { 0 };
+	unsigned char *piece = msgout_piece();
+	int rc = write_slowly(b->out, fd, file, item->body, piece, &sizes, err);
+
+	*read_r = sizes.read;
+	free(piece);
+	b->odd += sizes.odd > 0;
+	return rc < 0 ? -1 : put_bytes(fd, file->tail.ptr, file->tail.len, err);
+}
+
+static int write_item(struct batch *b, const struct item *item, struct mbx_err *err)
+{
+	const struct msgout *out = b->out;
+	const char *name = item->file.name;
 	struct body_info info;
 	const unsigned char *data;
 	uint64_t read = 0;
@@ -172,27 +235,24 @@ static int write_item(const struct msgout *out, int dirfd, const struct item *it
 	data = body_memory(item->body, &len);
 	if (data != NULL && len != item->size)
 		goto odd;
-	fd = create(out, dirfd, item->name, err);
+	fd = create(out, &item->file, err);
 	if (fd < 0)
 		return -1;
 	if (data != NULL) {
 		read = len;
-		rc = write_memory(out, fd, data, len, err);
+		rc = write_memory(b, fd, &item->file, data, len, err);
 	} else {
-		unsigned char *piece = piece_new();
-
-		rc = write_pieces(out, fd, item->body, piece, &sizes, &read, err);
-		free(piece);
+		rc = write_unread(b, fd, item, &read, err);
 	}
 	if (rc == 0 && read == item->size)
-		return complete(out, fd, item->name, item->mtime, err);
+		return complete(out, fd, name, item->file.mtime, err);
 	close_quietly(fd);
 	if (rc < 0)
-		return mbx_context(err, "%s", item->name);
+		return mbx_context(err, "%s", name);
 odd:
 	return mbx_fail_code(err, ERR_USER, MBX_IOERR,
 	                     "%s: the message is not of the size that was announced (%" PRIu64 ")",
-	                     item->name, item->size);
+	                     name, item->size);
 }
 
 static void batch_run(struct pool *pool, void *worker, struct pool_job *job)
@@ -202,7 +262,7 @@ static void batch_run(struct pool *pool, void *worker, struct pool_job *job)
 	(void)pool;
 	(void)worker;
 	for (size_t i = 0; i < b->count; i++) {
-		if (!b->failed && write_item(b->out, b->dirfd, &b->items[i], &b->err) < 0) {
+		if (!b->failed && write_item(b, &b->items[i], &b->err) < 0) {
 			b->failed = true;
 			/* The message is listed already: to lose only it is not possible. */
 			if (b->err.scope == ERR_MSG)
@@ -212,30 +272,37 @@ static void batch_run(struct pool *pool, void *worker, struct pool_job *job)
 	}
 }
 
-static void batch_reset(struct batch *b)
+/* What a batch that has come back says. */
+static int batch_result(struct msgout *out, struct batch *b, struct mbx_err *err)
 {
+	out->odd += b->odd;
+	b->odd = 0;
 	b->count = 0;
 	b->bytes = 0;
-	arena_reset(&b->names);
+	arena_reset(&b->keep);
+	if (!b->failed)
+		return 0;
+	*err = b->err;
+	return -1;
 }
 
-struct msgout *msgout_new(unsigned jobs, mode_t mode, bool sync, bool lf)
+struct msgout *msgout_new(const struct msgout_opts *opts)
 {
 	static const struct pool_ops ops = { .run = batch_run };
+	unsigned jobs = opts->jobs == 0 ? 1 : opts->jobs;
 	struct msgout *out = xcalloc(1, sizeof(*out));
 
-	out->mode = mode;
-	out->sync = sync;
-	out->lf = lf;
+	out->opts = *opts;
 	out->batch_count = jobs > 1 ? 2 * jobs + 2 : 1;
 	out->batches = xcalloc(out->batch_count, sizeof(*out->batches));
 	for (size_t i = 0; i < out->batch_count; i++) {
 		out->batches[i].out = out;
-		arena_init(&out->batches[i].names);
+		arena_init(&out->batches[i].keep);
+		buf_init(&out->batches[i].room);
 	}
 	if (jobs > 1)
 		out->pool = pool_new(jobs, out->batch_count - 1, &ops, out);
-	out->piece = piece_new();
+	out->piece = msgout_piece();
 	return out;
 }
 
@@ -245,11 +312,7 @@ static int take_back(struct msgout *out, struct mbx_err *err)
 	struct batch *b = (struct batch *)pool_take(out->pool);
 
 	out->inside--;
-	batch_reset(b);
-	if (!b->failed)
-		return 0;
-	*err = b->err;
-	return -1;
+	return batch_result(out, b, err);
 }
 
 void msgout_free(struct msgout *out)
@@ -265,8 +328,10 @@ void msgout_free(struct msgout *out)
 			(void)take_back(out, &err);
 		pool_free(out->pool);
 	}
-	for (size_t i = 0; i < out->batch_count; i++)
-		arena_release(&out->batches[i].names);
+	for (size_t i = 0; i < out->batch_count; i++) {
+		arena_release(&out->batches[i].keep);
+		buf_release(&out->batches[i].room);
+	}
 	free(out->batches);
 	free(out->piece);
 	free(out);
@@ -292,20 +357,25 @@ static int run_here(struct msgout *out, struct mbx_err *err)
 	struct batch *b = &out->batches[out->filling];
 
 	batch_run(NULL, NULL, &b->job);
-	batch_reset(b);
-	if (!b->failed)
-		return 0;
-	*err = b->err;
-	return -1;
+	return batch_result(out, b, err);
 }
 
-int msgout_put(struct msgout *out, int dirfd, const char *name, struct body *body, uint64_t size,
-               int64_t mtime, struct mbx_err *err)
+/* A copy of what stands around a body. */
+static struct slice keep(struct batch *b, struct slice s)
+{
+	return s.len == 0 ? s : slice_of(arena_memdup(&b->keep, s.ptr, s.len), s.len);
+}
+
+int msgout_put(struct msgout *out, const struct msgout_file *file, struct body *body, uint64_t size,
+               struct mbx_err *err)
 {
 	struct batch *b = &out->batches[out->filling];
+	struct item *item = &b->items[b->count++];
 
-	b->dirfd = dirfd;
-	b->items[b->count++] = (struct item){ arena_strdup(&b->names, name), body, size, mtime };
+	*item = (struct item){ .file = *file, .body = body, .size = size };
+	item->file.name = arena_strdup(&b->keep, file->name);
+	item->file.head = keep(b, file->head);
+	item->file.tail = keep(b, file->tail);
 	b->bytes += size;
 	if (b->count < BATCH_FILES && b->bytes < BATCH_BYTES)
 		return 0;
@@ -325,36 +395,128 @@ int msgout_flush(struct msgout *out, struct mbx_err *err)
 		if (take_back(out, rc == 0 ? err : &other) < 0)
 			rc = -1;
 	}
+	out->flushes++;
 	return rc;
 }
 
-int msgout_stream(struct msgout *out, int dirfd, const char *name, struct body *body, int64_t mtime,
-                  struct msgout_sizes *sizes_r, struct mbx_err *err)
+uint64_t msgout_odd(struct msgout *out)
+{
+	uint64_t odd = out->odd;
+
+	out->odd = 0;
+	return odd;
+}
+
+uint64_t msgout_mark(const struct msgout *out)
+{
+	return out->flushes;
+}
+
+int msgout_settle(struct msgout *out, uint64_t mark, struct mbx_err *err)
+{
+	return mark == out->flushes ? msgout_flush(out, err) : 0;
+}
+
+/* ---- on the calling thread ---- */
+
+/* A file that did not come about: it must be gone. */
+static void remove_file(const struct msgout_file *file, struct mbx_err *err)
+{
+	if (sys_unlinkat(file->dirfd, file->name, 0) < 0)
+		mbx_fail(err, ERR_USER, errno, "remove %s", file->name);
+}
+
+int msgout_stream(struct msgout *out, const struct msgout_file *file, struct body *body,
+                  void (*tail)(void *ctx, const struct msgout_sizes *sizes, struct buf *out),
+                  void *ctx, struct msgout_sizes *sizes_r, struct mbx_err *err)
 {
 	struct body_info info = { .internaldate = TIME_UNKNOWN };
-	uint64_t read = 0;
+	int64_t mtime = file->mtime;
+	struct buf end;
 	int fd, rc = -1;
 
 	*sizes_r = (struct msgout_sizes){ 0 };
+	buf_init(&end);
 	if (body_open(body, &info, err) < 0)
 		goto out;
-	fd = create(out, dirfd, name, err);
+	fd = create(out, file, err);
 	if (fd < 0)
 		goto out;
-	if (write_pieces(out, fd, body, out->piece, sizes_r, &read, err) < 0) {
-		close_quietly(fd);
-		goto remove;
-	}
+	sizes_r->internaldate = info.internaldate;
+	rc = write_slowly(out, fd, file, body, out->piece, sizes_r, err);
+	if (rc == 0 && tail != NULL)
+		tail(ctx, sizes_r, &end);
+	else
+		buf_put(&end, file->tail.ptr, file->tail.len);
+	if (rc == 0)
+		rc = put_bytes(fd, end.data, end.len, err);
 	if (mtime == TIME_UNKNOWN)
 		mtime = info.internaldate;
-	if (complete(out, fd, name, mtime, err) == 0) {
-		rc = 0;
-		goto out;
-	}
-remove:
-	if (sys_unlinkat(dirfd, name, 0) < 0)
-		mbx_fail(err, ERR_USER, errno, "remove %s", name);
+	if (rc == 0)
+		rc = complete(out, fd, file->name, mtime, err);
+	else
+		close_quietly(fd);
+	if (rc < 0)
+		remove_file(file, err);
 out:
+	buf_release(&end);
 	body_close(body);
 	return rc;
+}
+
+/* Copies len bytes from where `in` stands. */
+static int copy_bytes(int in, int fd, uint64_t len, unsigned char *piece, struct mbx_err *err)
+{
+	while (len > 0) {
+		size_t want = len < MSGOUT_PIECE ? (size_t)len : MSGOUT_PIECE;
+		ssize_t n = read_full(in, piece, want);
+
+		if (n != (ssize_t)want)
+			return mbx_fail(err, ERR_USER, n < 0 ? errno : EIO, "read");
+		if (put_bytes(fd, piece, want, err) < 0)
+			return -1;
+		len -= want;
+	}
+	return 0;
+}
+
+int msgout_copy(struct msgout *out, const struct msgout_file *file, const struct msgout_from *from,
+                struct mbx_err *err)
+{
+	int in = beneath_open(from->dirfd, from->rel, O_RDONLY, 0);
+	int fd = -1, rc = -1;
+
+	if (in < 0 || lseek(in, (off_t)from->offset, SEEK_SET) < 0) {
+		mbx_fail(err, ERR_USER, errno, "open");
+		goto out;
+	}
+	fd = create(out, file, err);
+	if (fd < 0 || write_head(out, fd, file, from->len, false, err) < 0 ||
+	    copy_bytes(in, fd, from->len, out->piece, err) < 0 ||
+	    put_bytes(fd, file->tail.ptr, file->tail.len, err) < 0)
+		goto out;
+	rc = complete(out, fd, file->name, file->mtime, err);
+	fd = -1;
+out:
+	close_quietly(fd);
+	close_quietly(in);
+	return rc < 0 ? mbx_context(err, "copy %s", from->rel) : 0;
+}
+
+int msgout_link(const struct msgout_file *file, const struct msgout_from *from, struct mbx_err *err)
+{
+	const char *base;
+	int dirfd = beneath_parent(from->dirfd, from->rel, &base);
+	int rc;
+
+	if (dirfd < 0)
+		return mbx_fail(err, ERR_USER, errno, "open directory of %s", from->rel);
+	rc = sys_linkat(dirfd, base, file->dirfd, file->name);
+	close_quietly(dirfd);
+	if (rc == 0)
+		return 1;
+	if (errno == EMLINK || errno == EPERM || errno == EXDEV || errno == EOPNOTSUPP ||
+	    errno == ENOSYS)
+		return 0;
+	return mbx_fail(err, ERR_USER, errno, "link %s", file->name);
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define SIDE_PIECE (256u * 1024)
@@ -76,6 +77,18 @@ int sidefile_flush(struct side_file *s, const struct buf *header, struct mbx_err
 	return sidefile_write(s, err);
 }
 
+int sidefile_patch(struct side_file *s, uint64_t offset, const void *data, size_t len,
+                   struct mbx_err *err)
+{
+	uint64_t flushed = s->fd < 0 ? 0 : s->size - s->header_len;
+
+	if (offset >= flushed)
+		memcpy(s->rows.data + (offset - flushed), data, len);
+	else if (sys_pwrite(s->fd, data, len, (off_t)(s->header_len + offset)) < 0)
+		return sidefile_fail(s, "write", err);
+	return 0;
+}
+
 /* The header came to be of another length: the rows move to a new file. */
 static int sidefile_rewrite(struct side_file *s, const struct buf *header, struct mbx_err *err)
 {
@@ -118,7 +131,7 @@ int sidefile_end(struct side_file *s, const struct buf *header, struct mbx_err *
 	} else if (header->len != s->header_len) {
 		if (sidefile_rewrite(s, header, err) < 0)
 			return -1;
-	} else if (pwrite(s->fd, header->data, header->len, 0) != (ssize_t)header->len) {
+	} else if (sys_pwrite(s->fd, header->data, header->len, 0) < 0) {
 		return sidefile_fail(s, "write", err);
 	}
 	if (sidefile_write(s, err) < 0)

@@ -30,6 +30,10 @@ void sidefile_release(struct side_file *s);
 void sidefile_begin(struct side_file *s, int dirfd, const char *name, mode_t mode, bool sync);
 /* header: the likely one. */
 int sidefile_flush(struct side_file *s, const struct buf *header, struct mbx_err *err);
+/* Changes bytes of rows, which were added, `offset` bytes behind the first row. They do not lie
+ * across what was flushed together. */
+int sidefile_patch(struct side_file *s, uint64_t offset, const void *data, size_t len,
+                   struct mbx_err *err);
 int sidefile_end(struct side_file *s, const struct buf *header, struct mbx_err *err);
 
 #endif

@@ -79,6 +79,31 @@ int sys_write(int fd, const void *data, size_t len)
 	return faulty("write") ? -1 : write_all(fd, data, len);
 }
 
+int sys_pwrite(int fd, const void *data, size_t len, off_t offset)
+{
+	const char *at = data;
+
+	if (faulty("pwrite"))
+		return -1;
+	while (len > 0) {
+		ssize_t n = pwrite(fd, at, len, offset);
+
+		if (n < 0 && errno != EINTR)
+			return -1;
+		if (n > 0) {
+			at += n;
+			len -= (size_t)n;
+			offset += n;
+		}
+	}
+	return 0;
+}
+
+int sys_ftruncate(int fd, off_t size)
+{
+	return faulty("ftruncate") ? -1 : ftruncate(fd, size);
+}
+
 int sys_futimens(int fd, const struct timespec times[2])
 {
 	return faulty("futimens") ? -1 : futimens(fd, times);

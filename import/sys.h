@@ -22,6 +22,8 @@ int sys_symlinkat(const char *target, int dirfd, const char *path);
 int sys_renameat(int from_dir, const char *from, int to_dir, const char *to);
 int sys_unlinkat(int dirfd, const char *path, int flags);
 int sys_write(int fd, const void *data, size_t len); /* all of it */
+int sys_pwrite(int fd, const void *data, size_t len, off_t offset);
+int sys_ftruncate(int fd, off_t size);
 int sys_futimens(int fd, const struct timespec times[2]);
 int sys_fsync(int fd);
 int sys_syncfs(int fd);

@@ -7,6 +7,7 @@
 #include "format/report.h"
 #include "import/beneath.h"
 #include "import/exist.h"
+#include "import/writeback.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -16,6 +17,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define FILE_BYTES 4096u /* what a file costs on disk beside its content, about */
 
 /* ---- places ---- */
 
@@ -46,8 +49,7 @@ int place_dir(struct user_writer *w, const struct place *place, struct mbx_err *
 	return tree >= 0 ? tree : mbx_fail(err, ERR_USER, errno, "open staging");
 }
 
-/* Notes a file of the account, for exist_plan(). */
-static void add_file(struct user_writer *w, const struct place *file)
+void place_add(struct user_writer *w, const struct place *file)
 {
 	w->files = xreallocarray(w->files, w->file_count + 1, sizeof(*w->files));
 	w->files[w->file_count++] = *file;
@@ -59,7 +61,7 @@ int place_plan(struct user_writer *w, const struct place *place, bool empty, str
 
 	if (place->root == 0) {
 		/* Part of the mail root: planned with it, if that goes as a whole. */
-		add_file(w, place);
+		place_add(w, place);
 		return 0;
 	}
 	if (exists && !empty && w->opts.on_exist == EXIST_REFUSE)
@@ -113,7 +115,7 @@ int user_write(struct user_writer *w, const struct place *place, const char *nam
 
 	file.rel = arena_strdup(&w->keep, rel);
 	free(rel);
-	add_file(w, &file);
+	place_add(w, &file);
 	if (w->dry)
 		return 0;
 	dirfd = place_dir(w, place, err);
@@ -146,6 +148,34 @@ int user_read(int dirfd, const char *rel, size_t max, struct buf *out, struct mb
 	out->len = (size_t)n;
 	out->data[n] = '\0';
 	return 0;
+}
+
+struct msgout *user_msgout(const struct user_writer *w, bool lf,
+                           void (*seal)(unsigned char *head, size_t len, uint64_t size))
+{
+	const struct msgout_opts opts = { .jobs = w->opts.jobs,
+		                          .mode = stage_file_mode(w->stage),
+		                          .sync = stage_syncs_files(w->stage),
+		                          .lf = lf,
+		                          .seal = seal };
+
+	return msgout_new(&opts);
+}
+
+int user_link(const struct user_writer *w, struct msgout *out, const struct msgout_file *file,
+              const struct msgout_from *from, uint64_t mark, struct mbx_err *err)
+{
+	int rc = msgout_settle(out, mark, err) < 0 ? -1 : msgout_link(file, from, err);
+
+	if (rc == 0)
+		losses_add(w->opts.losses, "sharing", box_in_hand(w)->path,
+		           "copied and not linked: no link is possible");
+	return rc;
+}
+
+void user_wrote_file(const struct user_writer *w, int dirfd, uint64_t size)
+{
+	writeback_wrote(w->opts.writeback, dirfd, size + FILE_BYTES);
 }
 
 /* ---- mailboxes ---- */
@@ -241,7 +271,6 @@ static void choose_name(struct user_writer *w, const char *path, struct buf *nam
 	if (path_is_inbox(path)) {
 		if (w->inbox_in_root || w->inbox.used)
 			return;
-		buf_puts(name, w->box_prefix);
 		buf_puts(name, w->inbox_name);
 		return;
 	}

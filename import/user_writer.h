@@ -5,6 +5,7 @@
 #include "format/base/mem.h"
 #include "format/codec/folder.h"
 #include "import/losses.h"
+#include "import/msgout.h"
 #include "import/stage.h"
 #include "import/store_writer.h"
 
@@ -122,6 +123,9 @@ int place_dir(struct user_writer *w, const struct place *place, struct mbx_err *
 /* Plans the renames of a place that is a root of its own: refuse, replace or merge. empty: nothing
  * of what exists is worth keeping. */
 int place_plan(struct user_writer *w, const struct place *place, bool empty, struct mbx_err *err);
+/* Notes a file or directory that was written, and takes the place of what is there when roots are
+ * not put as wholes. */
+void place_add(struct user_writer *w, const struct place *file);
 /* "<rel of place>/<name>". Caller frees. */
 char *place_rel(const struct place *place, const char *name);
 
@@ -133,6 +137,16 @@ int user_write_at(struct user_writer *w, int dirfd, const char *name, const void
                   struct mbx_err *err);
 /* Bytes of a file below a directory, at most max; absent is empty. */
 int user_read(int dirfd, const char *rel, size_t max, struct buf *out, struct mbx_err *err);
+
+/* The threads that write message files into the tree. lf, seal: as in msgout_opts. */
+struct msgout *user_msgout(const struct user_writer *w, bool lf,
+                           void (*seal)(unsigned char *head, size_t len, uint64_t size));
+/* Gives a body that was written already (put before the mark) one more name: 1; 0 where that is not
+ * possible, which is told; -1. */
+int user_link(const struct user_writer *w, struct msgout *out, const struct msgout_file *file,
+              const struct msgout_from *from, uint64_t mark, struct mbx_err *err);
+/* A file of so many bytes was written to the directory dirfd: has it go to the disk meanwhile. */
+void user_wrote_file(const struct user_writer *w, int dirfd, uint64_t size);
 
 /* ---- mailboxes ---- */
 
