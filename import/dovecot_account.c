@@ -60,7 +60,7 @@ static int put_acl(struct user_writer *w, const struct rec_box *box, struct mbx_
 
 	if (box->acl_count == 0)
 		return 0;
-	if (box->noselect && box_in_hand(w)->name == NULL) {
+	if (box->noselect && (box_in_hand(w)->name == NULL || w->box_dirname != NULL)) {
 		losses_add(w->opts.losses, "acl", box->path,
 		           "a parent without a folder of its own has no rights");
 		return 0;
@@ -127,6 +127,15 @@ static void put_metadata(struct dovecot_account *a, struct user_writer *w,
 	if (!has_use && box->special_use != NULL && box->special_use[0] != '\0')
 		put_entry(a, w, "/private/specialuse", guid, false, box->special_use,
 		          strlen(box->special_use));
+}
+
+bool dovecot_keyword_fits(const char *name)
+{
+	for (const char *at = name; *at != '\0'; at++) {
+		if ((unsigned char)*at <= ' ' || (unsigned char)*at >= 0x7f)
+			return false;
+	}
+	return name[0] != '\0';
 }
 
 int dovecot_put_box(struct dovecot_account *a, struct user_writer *w, const struct rec_box *box,
@@ -543,10 +552,8 @@ int dovecot_writer_naming(struct user_writer *w, enum folder_layout layout, stru
 	return 0;
 }
 
-/* A place of a key. Naming the mail root itself moves nothing. within: it may lie in INBOX= or
- * CONTROL=. */
-static int open_place(struct user_writer *w, const char *key, bool within, struct place *place_r,
-                      struct mbx_err *err)
+int dovecot_open_place(struct user_writer *w, const char *key, bool within, struct place *place_r,
+                       struct mbx_err *err)
 {
 	const char *path = store_loc_key(w->loc, key);
 
@@ -564,9 +571,9 @@ int dovecot_open_places(struct user_writer *w, struct mbx_err *err)
 	const char *index = store_loc_key(w->loc, "INDEX");
 	bool memory = index != NULL && strcmp(index, "MEMORY") == 0;
 
-	if (open_place(w, "INBOX", false, &w->inbox, err) < 0 ||
-	    open_place(w, "CONTROL", false, &w->control, err) < 0 ||
-	    (!memory && open_place(w, "INDEX", true, &w->index, err) < 0))
+	if (dovecot_open_place(w, "INBOX", false, &w->inbox, err) < 0 ||
+	    dovecot_open_place(w, "CONTROL", false, &w->control, err) < 0 ||
+	    (!memory && dovecot_open_place(w, "INDEX", true, &w->index, err) < 0))
 		return -1;
 	return 0;
 }

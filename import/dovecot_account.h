@@ -19,6 +19,14 @@ void dovecot_account_release(struct dovecot_account *a);
 int dovecot_writer_naming(struct user_writer *w, enum folder_layout layout, struct mbx_err *err);
 /* INBOX=, CONTROL=, INDEX= into w->inbox, control, index. */
 int dovecot_open_places(struct user_writer *w, struct mbx_err *err);
+/* One more key. Naming the mail root itself moves nothing. within: it may lie in INBOX= or
+ * CONTROL=.
+ */
+int dovecot_open_place(struct user_writer *w, const char *key, bool within, struct place *place_r,
+                       struct mbx_err *err);
+
+/* Whether an IMAP server can have a keyword of this name: a word of printable ASCII. */
+bool dovecot_keyword_fits(const char *name);
 
 /* METADATA and ACL of the mailbox that begins; it is in hand, its directory is open. */
 int dovecot_put_box(struct dovecot_account *a, struct user_writer *w, const struct rec_box *box,

@@ -92,16 +92,6 @@ static int box_begin(struct maildir_user *u, const struct rec_box *box, struct m
 	return user_write_at(&u->w, u->w.box.dirfd, "maildirfolder", "", 0, err);
 }
 
-/* A word of printable ASCII is what dovecot-keywords can hold. */
-static bool keyword_fits(const char *name)
-{
-	for (const char *at = name; *at != '\0'; at++) {
-		if ((unsigned char)*at <= ' ' || (unsigned char)*at >= 0x7f)
-			return false;
-	}
-	return name[0] != '\0';
-}
-
 /* The index of a keyword, which it gets if there is room. */
 static unsigned keyword_index(struct dovecot *d, const char *name)
 {
@@ -109,7 +99,7 @@ static unsigned keyword_index(struct dovecot *d, const char *name)
 		if (strcasecmp(d->keywords[i], name) == 0)
 			return i;
 	}
-	if (d->keyword_count == DOVECOT_KEYWORDS || !keyword_fits(name))
+	if (d->keyword_count == DOVECOT_KEYWORDS || !dovecot_keyword_fits(name))
 		return DOVECOT_KEYWORDS;
 	d->keywords[d->keyword_count] = xstrdup(name);
 	return d->keyword_count++;
