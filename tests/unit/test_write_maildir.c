@@ -2,10 +2,9 @@
 #include "format/codec/uidlist.h"
 #include "import/beneath.h"
 #include "import/sys.h"
-#include "import/writers.h"
 #include "tests/unit/fsutil.h"
-#include "tests/unit/script.h"
 #include "tests/unit/suites.h"
+#include "tests/unit/writefix.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -16,84 +15,11 @@
 
 Suite *write_maildir_suite(void);
 
-static struct mbx_err err;
-static char *top;
-static struct script s;
-static struct writers_opts opts;
-static const char *store; /* "maildir:%s/mail:LAYOUT=fs", %s is top */
-static enum mbx_exit code;
-static enum mbx_exit best; /* when all is published: sample() has a body that is void */
-static size_t loss_lines;
-
-static void set_up(void)
-{
-	top = fs_temp();
-	script_init(&s);
-	opts = (struct writers_opts){ .fsync = FSYNC_NEVER, .jobs = 2 };
-	store = "maildir:%s/Maildir";
-	best = MBX_OK;
-	(void)umask(007);
-}
-
-static void tear_down(void)
-{
-	sys_fault = NULL;
-	script_release(&s);
-	fs_remove(top);
-	free(top);
-}
-
-/* `store` with top for each %s. */
-static char *store_text(void)
-{
-	struct buf text;
-
-	buf_init(&text);
-	for (const char *at = store; *at != '\0'; at++) {
-		if (strncmp(at, "%s", 2) == 0) {
-			buf_puts(&text, top);
-			at++;
-		} else {
-			buf_putc(&text, (unsigned char)*at);
-		}
-	}
-	return buf_detach(&text);
-}
-
-/* Plays the script into the store: 0 if all is published. */
-static int run(void)
-{
-	struct store_spec *spec = NULL;
-	struct sink *dst = NULL;
-	char *text;
-	int rc;
-
-	text = store_text();
-	ck_assert_msg(store_spec_parse(text, &spec, &err) == 0, "%s", err.text);
-	opts.spec = spec;
-	ck_assert_msg(writers_open(&opts, &dst, &err) == 0, "%s", err.text);
-	rc = script_play(&s, dst, 0, NULL, &err);
-	code = writers_exit_code(dst);
-	if (code == best)
-		code = MBX_OK;
-	loss_lines = writers_user(dst, 0)->losses;
-	sink_close(dst);
-	store_spec_free(spec);
-	free(text);
-	ck_assert_uint_eq(script_open_bodies(), 0);
-	return rc < 0 || code != MBX_OK ? -1 : 0;
-}
-
-static void must_run(void)
-{
-	ck_assert_msg(run() == 0, "code %d: %s", code, err.text);
-}
-
 /* The content of a file below the Maildir. */
 static const char *file_text(const char *rel)
 {
 	static struct buf text;
-	char *path = fs_path("%s/Maildir/%s", top, rel);
+	char *path = fs_path("%s/Maildir/%s", wf.top, rel);
 
 	fs_read(path, &text);
 	free(path);
@@ -102,68 +28,18 @@ static const char *file_text(const char *rel)
 
 static void file_stat(const char *rel, struct stat *st)
 {
-	char *path = fs_path("%s/Maildir/%s", top, rel);
+	char *path = fs_path("%s/Maildir/%s", wf.top, rel);
 
 	ck_assert_msg(lstat(path, st) == 0, "%s: %s", rel, strerror(errno));
 	free(path);
-}
-
-static const char *const two_keywords[] = { "$Forwarded", "Work" };
-
-/* A user with a bit of everything. */
-static void sample(void)
-{
-	struct rec_box *box;
-	struct rec_msg *msg;
-	static const struct acl_entry acl[] = { { "user=bob", "lr" } };
-	static const struct box_metadata meta[] = { { "/private/comment",
-		                                      (const unsigned char *)"mine", 4 } };
-
-	script_user(&s, "joe");
-	script_item(&s, ACCOUNT_SUBSCRIPTION, "INBOX", NULL);
-	script_item(&s, ACCOUNT_SUBSCRIPTION, "Sent", NULL);
-	script_item(&s, ACCOUNT_METADATA, "/shared/admin", "x");
-	script_item(&s, ACCOUNT_SIEVE, "main", "keep;\r\n");
-	script_item(&s, ACCOUNT_SIEVE_ACTIVE, "main", NULL);
-	box = script_box(&s, "INBOX");
-	box->has_guid = true;
-	memset(box->guid, 0xab, sizeof(box->guid));
-	box->acl = acl;
-	box->acl_count = 1;
-	msg = script_msg(&s, 3, "Subject: a\n\nx\r\n");
-	msg->guid = "100.M1P2.host,S=15,W=17";
-	msg->flags = MSG_SEEN | MSG_FLAGGED;
-	msg->keywords = two_keywords;
-	msg->keyword_count = 2;
-	msg->uidl = "0000000300001234";
-	msg->uidl_order = 7;
-	msg = script_msg(&s, 9, "b\n");
-	msg->guid = "0123456789abcdef0123456789abcdef";
-	msg = script_msg(&s, 10, "c\n");
-	msg->name = "old name";
-	msg->guid = "other";
-	msg->share = 1;
-	box = script_box(&s, "Sent");
-	box->uidvalidity = 99;
-	box->uidnext = 50;
-	box->metadata = meta;
-	box->metadata_count = 1;
-	msg = script_same(&s, 1, 1);
-	msg->internaldate = 1000000002;
-	msg->name = "old name";
-	msg = script_stream(&s, 2, "line\nline\r\n", false);
-	msg->guid = "7.M1P1.h,S=11,W=12";
-	(void)script_stream(&s, 4, "torn", true);
-	best = MBX_DIFFERENT;
-	script_box(&s, "Sent/2001");
 }
 
 START_TEST(tree)
 {
 	struct stat st, other;
 
-	sample();
-	must_run();
+	writefix_sample();
+	writefix_must_run();
 	ck_assert_str_eq(
 	    file_text("dovecot-uidlist"),
 	    "3 V1234 N11 Gabababababababababababababababab\n"
@@ -198,7 +74,7 @@ START_TEST(tree)
 	ck_assert_str_eq(file_text("../sieve/main.sieve"), "keep;\r\n");
 	file_stat("../.dovecot.sieve", &st);
 	ck_assert(S_ISLNK(st.st_mode));
-	ck_assert_uint_eq(fs_count(top, ".mbx"), 0);
+	ck_assert_uint_eq(fs_count(wf.top, ".mbx"), 0);
 }
 END_TEST
 
@@ -235,24 +111,24 @@ START_TEST(places)
 
 	buf_init(&before);
 	buf_init(&after);
-	store = layouts[_i].store;
-	sample();
-	must_run();
+	wf.store = layouts[_i].store;
+	writefix_sample();
+	writefix_must_run();
 	for (size_t i = 0; i < ARRAY_SIZE(layouts[_i].has) && layouts[_i].has[i] != NULL; i++) {
-		char *path = fs_path("%s/%s", top, layouts[_i].has[i]);
+		char *path = fs_path("%s/%s", wf.top, layouts[_i].has[i]);
 
 		ck_assert_msg(fs_exists(path), "%s", path);
 		free(path);
 	}
 	/* Again: refused, and nothing changes; replaced, it is the same and the old is kept. */
-	fs_dump(top, 1, &before);
-	ck_assert_int_eq(run(), -1);
-	ck_assert_int_eq(code, MBX_CANTCREAT);
-	fs_dump(top, 1, &after);
+	fs_dump(wf.top, 1, &before);
+	ck_assert_int_eq(writefix_run(), -1);
+	ck_assert_int_eq(wf.code, MBX_CANTCREAT);
+	fs_dump(wf.top, 1, &after);
 	ck_assert_str_eq(buf_str(&before), buf_str(&after));
-	opts.on_exist = EXIST_REPLACE;
-	must_run();
-	fs_dump(top, 1, &after);
+	wf.opts.on_exist = EXIST_REPLACE;
+	writefix_must_run();
+	fs_dump(wf.top, 1, &after);
 	ck_assert_ptr_nonnull(strstr(buf_str(&after), ".mbx-old."));
 	ck_assert_ptr_null(strstr(buf_str(&after), ".mbx-stage."));
 	buf_release(&before);
@@ -271,22 +147,22 @@ START_TEST(hostile_names)
 	struct buf after;
 
 	buf_init(&after);
-	store = _i == 0   ? "maildir:%s/Maildir"
-	        : _i == 1 ? "maildir:%s/Maildir:LAYOUT=fs"
-	        : _i == 2 ? "maildir:%s/Maildir:UTF-8"
-	                  : "courier:%s/Maildir";
-	script_user(&s, "joe");
+	wf.store = _i == 0   ? "maildir:%s/Maildir"
+	           : _i == 1 ? "maildir:%s/Maildir:LAYOUT=fs"
+	           : _i == 2 ? "maildir:%s/Maildir:UTF-8"
+	                     : "courier:%s/Maildir";
+	script_user(&wf.s, "joe");
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
 		if (strncmp(paths[i], "%2E", 3) == 0)
 			continue; /* not a valid encoded path: sources never give it */
-		script_box(&s, paths[i]);
-		(void)script_msg(&s, 1, "m\n");
+		script_box(&wf.s, paths[i]);
+		(void)script_msg(&wf.s, 1, "m\n");
 	}
-	must_run();
-	fs_dump(top, 0, &after);
+	writefix_must_run();
+	fs_dump(wf.top, 0, &after);
 	for (const char *at = buf_str(&after); *at != '\0'; at = strchr(at, '\n') + 1)
 		ck_assert_ptr_nonnull(strstr(at, " Maildir"));
-	ck_assert_uint_eq(fs_count(top, ""), 3);
+	ck_assert_uint_eq(fs_count(wf.top, ""), 3);
 	buf_release(&after);
 }
 END_TEST
@@ -297,13 +173,13 @@ START_TEST(names_in_the_home)
 	struct buf text;
 
 	buf_init(&text);
-	store = "maildir:%s/joe:LAYOUT=fs";
-	sample();
-	script_box(&s, ".dovecot.sieve");
-	script_box(&s, "dovecot-attributes");
-	script_box(&s, "sieve");
-	must_run();
-	fs_dump(top, 0, &text);
+	wf.store = "maildir:%s/joe:LAYOUT=fs";
+	writefix_sample();
+	script_box(&wf.s, ".dovecot.sieve");
+	script_box(&wf.s, "dovecot-attributes");
+	script_box(&wf.s, "sieve");
+	writefix_must_run();
+	fs_dump(wf.top, 0, &text);
 	ck_assert_ptr_nonnull(strstr(buf_str(&text), "d 0700 joe/_ovecot-attributes~"));
 	ck_assert_ptr_nonnull(strstr(buf_str(&text), "d 0700 joe/_dovecot.sieve~"));
 	ck_assert_ptr_nonnull(strstr(buf_str(&text), "joe/sieve/main.sieve "));
@@ -340,19 +216,19 @@ START_TEST(base_names)
 
 	memset(long_name, 'x', sizeof(long_name));
 	long_name[250] = '\0';
-	script_user(&s, "joe");
-	script_box(&s, "INBOX");
-	msg = script_msg(&s, 5, "b\n");
+	script_user(&wf.s, "joe");
+	script_box(&wf.s, "INBOX");
+	msg = script_msg(&wf.s, 5, "b\n");
 	msg->name = names[_i].name;
 	msg->guid = names[_i].guid;
 	/* The same name again must not be used again, nor one that is too long. */
-	msg = script_msg(&s, 6, "b\n");
+	msg = script_msg(&wf.s, 6, "b\n");
 	msg->name = names[_i].name;
 	msg->guid = names[_i].guid;
 	msg->flags = MSG_SEEN;
-	msg = script_msg(&s, 7, "b\n");
+	msg = script_msg(&wf.s, 7, "b\n");
 	msg->guid = long_name;
-	must_run();
+	writefix_must_run();
 	file = fs_path("%s:2,", names[_i].want == NULL ? "1000000000.M5P3894737745.mbx,S=2,W=3"
 	                                               : names[_i].want);
 	{
@@ -411,7 +287,7 @@ START_TEST(what_exists)
 	const char *file = existing[_i / 2].file;
 	bool merge = _i & 1;
 	enum mbx_exit want = merge ? existing[_i / 2].merge : existing[_i / 2].refuse;
-	char *path = fs_path("%s/Maildir/%s", top, file);
+	char *path = fs_path("%s/Maildir/%s", wf.top, file);
 	struct buf before, after;
 
 	buf_init(&before);
@@ -422,12 +298,12 @@ START_TEST(what_exists)
 	} else {
 		fs_write(path, "old");
 	}
-	opts.on_exist = merge ? EXIST_MERGE : EXIST_REFUSE;
-	sample();
-	fs_dump(top, 1, &before);
-	(void)run();
-	ck_assert_msg(code == want, "%s: %d %s", file, code, err.text);
-	fs_dump(top, 1, &after);
+	wf.opts.on_exist = merge ? EXIST_MERGE : EXIST_REFUSE;
+	writefix_sample();
+	fs_dump(wf.top, 1, &before);
+	(void)writefix_run();
+	ck_assert_msg(wf.code == want, "%s: %d %s", file, wf.code, wf.err.text);
+	fs_dump(wf.top, 1, &after);
 	if (want != MBX_OK) {
 		ck_assert_str_eq(buf_str(&before), buf_str(&after));
 	} else {
@@ -451,29 +327,29 @@ START_TEST(merged)
 	struct buf text;
 
 	buf_init(&text);
-	store = _i == 0   ? "maildir:%s/Maildir"
-	        : _i == 1 ? "maildir:%s/Maildir:LAYOUT=fs"
-	                  : "maildir:%s/Maildir:CONTROL=%s/control";
-	opts.on_exist = EXIST_MERGE;
-	script_user(&s, "joe");
-	script_item(&s, ACCOUNT_SUBSCRIPTION, "A", NULL);
-	script_box(&s, "INBOX");
-	script_box(&s, "A/B")->uidvalidity = 77;
-	(void)script_msg(&s, 1, "first\n");
-	must_run();
-	script_release(&s);
-	script_init(&s);
-	script_user(&s, "joe");
-	script_item(&s, ACCOUNT_SUBSCRIPTION, "C", NULL);
-	script_box(&s, "INBOX");
-	(void)script_msg(&s, 1, "second\n");
-	script_box(&s, "A");
-	(void)script_msg(&s, 1, "third\n");
-	script_box(&s, "C/D/E");
-	(void)script_msg(&s, 1, "fourth\n");
-	must_run();
-	fs_dump(top, 0, &text);
-	ck_assert_uint_eq(fs_count(top, ".mbx"), 0);
+	wf.store = _i == 0   ? "maildir:%s/Maildir"
+	           : _i == 1 ? "maildir:%s/Maildir:LAYOUT=fs"
+	                     : "maildir:%s/Maildir:CONTROL=%s/control";
+	wf.opts.on_exist = EXIST_MERGE;
+	script_user(&wf.s, "joe");
+	script_item(&wf.s, ACCOUNT_SUBSCRIPTION, "A", NULL);
+	script_box(&wf.s, "INBOX");
+	script_box(&wf.s, "A/B")->uidvalidity = 77;
+	(void)script_msg(&wf.s, 1, "first\n");
+	writefix_must_run();
+	script_release(&wf.s);
+	script_init(&wf.s);
+	script_user(&wf.s, "joe");
+	script_item(&wf.s, ACCOUNT_SUBSCRIPTION, "C", NULL);
+	script_box(&wf.s, "INBOX");
+	(void)script_msg(&wf.s, 1, "second\n");
+	script_box(&wf.s, "A");
+	(void)script_msg(&wf.s, 1, "third\n");
+	script_box(&wf.s, "C/D/E");
+	(void)script_msg(&wf.s, 1, "fourth\n");
+	writefix_must_run();
+	fs_dump(wf.top, 0, &text);
+	ck_assert_uint_eq(fs_count(wf.top, ".mbx"), 0);
 	if (_i == 1) {
 		ck_assert_ptr_nonnull(strstr(buf_str(&text), " Maildir/A/B/cur/1000000000.M1"));
 		ck_assert_ptr_nonnull(strstr(buf_str(&text), " Maildir/A/cur/1000000001.M1"));
@@ -487,8 +363,8 @@ START_TEST(merged)
 	ck_assert_str_eq(file_text(_i == 2 ? "../control/subscriptions" : "subscriptions"),
 	                 "V\t2\n\nA\nC\n");
 	/* A third time there is mail everywhere. */
-	ck_assert_int_eq(run(), -1);
-	ck_assert_int_eq(code, MBX_CANTCREAT);
+	ck_assert_int_eq(writefix_run(), -1);
+	ck_assert_int_eq(wf.code, MBX_CANTCREAT);
 	buf_release(&text);
 }
 END_TEST
@@ -508,21 +384,21 @@ static const struct {
 
 START_TEST(merge_drops)
 {
-	char *file = fs_path("%s/%s", top, outdated[_i].file);
-	char *box = fs_path("%s/Maildir/cur", top);
-	char *other = fs_path("%s/i/.Other/dovecot.index", top);
+	char *file = fs_path("%s/%s", wf.top, outdated[_i].file);
+	char *box = fs_path("%s/Maildir/cur", wf.top);
+	char *other = fs_path("%s/i/.Other/dovecot.index", wf.top);
 
 	fs_mkdir(box);
 	fs_write(file, "old");
 	fs_write(other, "old");
-	store = outdated[_i].store;
-	opts.on_exist = EXIST_MERGE;
-	script_user(&s, "joe");
+	wf.store = outdated[_i].store;
+	wf.opts.on_exist = EXIST_MERGE;
+	script_user(&wf.s, "joe");
 	if (_i & 1)
-		script_box(&s, "INBOX");
-	script_box(&s, "Sent");
-	(void)script_msg(&s, 1, "b\n");
-	must_run();
+		script_box(&wf.s, "INBOX");
+	script_box(&wf.s, "Sent");
+	(void)script_msg(&wf.s, 1, "b\n");
+	writefix_must_run();
 	ck_assert(!fs_exists(file));
 	ck_assert(fs_exists(other));
 	free(file);
@@ -537,15 +413,15 @@ START_TEST(merge_keeps)
 	static const char *const stores[] = { "maildir:%s/Maildir:CONTROL=%s/p",
 		                              "maildir:%s/Maildir:INBOX=%s/p",
 		                              "maildir:%s/Maildir:INDEX=%s/p" };
-	char *file = fs_path("%s/p/notes.txt", top), *root = fs_path("%s/Maildir", top);
+	char *file = fs_path("%s/p/notes.txt", wf.top), *root = fs_path("%s/Maildir", wf.top);
 
 	fs_write(file, "precious");
-	store = stores[_i];
-	opts.on_exist = EXIST_MERGE;
-	script_user(&s, "joe");
+	wf.store = stores[_i];
+	wf.opts.on_exist = EXIST_MERGE;
+	script_user(&wf.s, "joe");
 	if (_i > 0)
-		script_box(&s, "INBOX");
-	must_run();
+		script_box(&wf.s, "INBOX");
+	writefix_must_run();
 	ck_assert(fs_exists(file));
 	ck_assert(fs_exists(root));
 	free(file);
@@ -562,41 +438,40 @@ START_TEST(merge_parent)
 	char *path;
 
 	buf_init(&before);
-	store = "maildir:%s/Maildir:LAYOUT=fs";
-	opts.on_exist = EXIST_MERGE;
-	script_user(&s, "joe");
-	script_box(&s, "A")->uidvalidity = 77;
-	script_msg(&s, 9, "first\n")->keywords = two_keywords;
-	s.recs[s.count - 1]->msg.keyword_count = 2;
-	must_run();
+	wf.store = "maildir:%s/Maildir:LAYOUT=fs";
+	wf.opts.on_exist = EXIST_MERGE;
+	script_user(&wf.s, "joe");
+	script_box(&wf.s, "A")->uidvalidity = 77;
+	script_msg(&wf.s, 9, "first\n")->keywords = writefix_keywords;
+	wf.s.recs[wf.s.count - 1]->msg.keyword_count = 2;
+	writefix_must_run();
 	buf_puts(&before, file_text("A/dovecot-uidlist"));
 	buf_puts(&before, file_text("A/dovecot-keywords"));
-	script_release(&s);
-	script_init(&s);
-	script_user(&s, "joe");
+	script_release(&wf.s);
+	script_init(&wf.s);
+	script_user(&wf.s, "joe");
 	for (int i = 0; i < 2; i++) {
-		box = script_box(&s, i == 0 ? "A" : "New");
+		box = script_box(&wf.s, i == 0 ? "A" : "New");
 		box->noselect = true;
 		box->acl = acl;
 		box->acl_count = 1;
-		(void)script_box(&s, i == 0 ? "A/B" : "New/B");
+		(void)script_box(&wf.s, i == 0 ? "A/B" : "New/B");
 	}
-	must_run();
-	ck_assert_uint_eq(loss_lines, 1);
+	writefix_must_run();
+	ck_assert_uint_eq(wf.loss_lines, 1);
 	ck_assert_ptr_nonnull(strstr(buf_str(&before), file_text("A/dovecot-uidlist")));
 	ck_assert_ptr_nonnull(strstr(buf_str(&before), file_text("A/dovecot-keywords")));
 	ck_assert_str_eq(file_text("New/dovecot-acl"), "anyone lr\n");
-	path = fs_path("%s/Maildir/A/dovecot-acl", top);
+	path = fs_path("%s/Maildir/A/dovecot-acl", wf.top);
 	ck_assert(!fs_exists(path));
 	free(path);
-	path = fs_path("%s/Maildir/A/B/dovecot-uidlist", top);
+	path = fs_path("%s/Maildir/A/B/dovecot-uidlist", wf.top);
 	ck_assert(fs_exists(path));
 	free(path);
 	buf_release(&before);
 }
 END_TEST
 
-static unsigned fault_at, fault_calls;
 static int fault_errno;
 
 static int links_fail(const char *call)
@@ -610,131 +485,35 @@ START_TEST(no_links)
 	static const int codes[] = { EMLINK, EPERM, EXDEV, EOPNOTSUPP };
 	struct stat st;
 
-	sample();
+	writefix_sample();
 	fault_errno = codes[_i];
 	sys_fault = links_fail;
-	must_run();
+	writefix_must_run();
 	file_stat(".Sent/cur/old name:2,", &st);
 	ck_assert_uint_eq(st.st_nlink, 1);
 	ck_assert_int_eq(st.st_mtime, 1000000002);
 	ck_assert_str_eq(file_text(".Sent/cur/old name:2,"), "c\n");
-	ck_assert_uint_eq(loss_lines, 1);
+	ck_assert_uint_eq(wf.loss_lines, 1);
 }
 END_TEST
-
-static int nth_fails(const char *call)
-{
-	(void)call;
-	if (__atomic_add_fetch(&fault_calls, 1, __ATOMIC_SEQ_CST) != fault_at)
-		return 0;
-	if (fault_errno == 0)
-		_exit(3);
-	return fault_errno;
-}
 
 /* Each call fails once: the user fails, the destination is as it was, nothing leaks. */
 START_TEST(every_failure)
 {
-	struct buf before, after;
-	unsigned files = 0, failures = 0;
-	bool merge = _i == 1;
-
-	buf_init(&before);
-	buf_init(&after);
-	opts.fsync = FSYNC_BATCH;
-	opts.on_exist = merge ? EXIST_MERGE : EXIST_REFUSE;
-	sample();
-	fault_errno = ENOSPC;
-	for (fault_at = 1;; fault_at++) {
-		char *path = fs_path("%s/Maildir/new", top);
-		int rc;
-
-		fs_remove(top);
-		fs_mkdir(top);
-		if (merge)
-			fs_mkdir(path);
-		free(path);
-		fs_dump(top, 1, &before);
-		files = fs_open_files();
-		fault_calls = 0;
-		sys_fault = nth_fails;
-		rc = run();
-		sys_fault = NULL;
-		ck_assert_uint_eq(fs_open_files(), files);
-		if (rc == 0) {
-			if (fault_calls < fault_at)
-				break;
-			continue; /* cleaning up after the commit */
-		}
-		ck_assert_int_eq(code, MBX_CANTCREAT);
-		failures++;
-		fs_dump(top, 1, &after);
-		ck_assert_msg(strcmp(buf_str(&before), buf_str(&after)) == 0,
-		              "call %u (%s): became\n%s", fault_at, err.text, buf_str(&after));
-	}
-	ck_assert_uint_gt(failures, 60);
-	buf_release(&before);
-	buf_release(&after);
+	ck_assert_uint_gt(writefix_every_failure(_i == 1 ? "Maildir/new" : NULL), 60);
 }
 END_TEST
 
-/* The process dies at each call: a second run ends where an undisturbed one does, or finds that
- * the first had got there; a third changes nothing. */
+/* The process dies at each call. */
 START_TEST(every_crash)
 {
-	struct buf want, after;
-	bool merge = _i == 1;
-
-	buf_init(&want);
-	buf_init(&after);
-	opts.jobs = 1;
-	opts.on_exist = merge ? EXIST_MERGE : EXIST_REFUSE;
-	sample();
-	fault_errno = 0;
-	for (fault_at = 0;; fault_at++) {
-		char *path = fs_path("%s/Maildir/new", top);
-		int status;
-		pid_t pid;
-
-		fs_remove(top);
-		fs_mkdir(top);
-		if (merge)
-			fs_mkdir(path);
-		free(path);
-		if (fault_at == 0) {
-			must_run();
-			fs_dump(top, 2, &want);
-			continue;
-		}
-		pid = fork();
-		ck_assert_int_ge(pid, 0);
-		if (pid == 0) {
-			fault_calls = 0;
-			sys_fault = nth_fails;
-			(void)run();
-			_exit(0);
-		}
-		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-		for (int again = 0; again < 2; again++) {
-			if (run() < 0)
-				ck_assert_int_eq(code, MBX_CANTCREAT);
-			fs_dump(top, 2, &after);
-			ck_assert_msg(strcmp(buf_str(&want), buf_str(&after)) == 0,
-			              "call %u:\n%s--- instead of\n%s", fault_at, buf_str(&after),
-			              buf_str(&want));
-		}
-		if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-			break;
-	}
-	ck_assert_uint_gt(fault_at, 60);
-	buf_release(&want);
-	buf_release(&after);
+	ck_assert_uint_gt(writefix_every_crash(_i == 1 ? "Maildir/new" : NULL), 60);
 }
 END_TEST
 
 static int dies_after_sent(const char *call)
 {
-	char *sent = fs_path("%s/Maildir/.Sent", top);
+	char *sent = fs_path("%s/Maildir/.Sent", wf.top);
 
 	if (strcmp(call, "renameat") == 0 && fs_exists(sent))
 		_exit(3);
@@ -746,9 +525,9 @@ static int dies_after_sent(const char *call)
  * undoes it: the mail stays, beside. */
 START_TEST(mail_into_the_undone)
 {
-	char *box = fs_path("%s/Maildir/cur", top);
-	char *mail = fs_path("%s/Maildir/.Sent/new/9.a.b", top);
-	char *journal = fs_path("%s/.mbx-stage.Maildir/journal", top);
+	char *box = fs_path("%s/Maildir/cur", wf.top);
+	char *mail = fs_path("%s/Maildir/.Sent/new/9.a.b", wf.top);
+	char *journal = fs_path("%s/.mbx-stage.Maildir/journal", wf.top);
 	struct stat st, is;
 	struct buf text;
 	int status;
@@ -756,16 +535,16 @@ START_TEST(mail_into_the_undone)
 
 	buf_init(&text);
 	fs_mkdir(box);
-	opts.on_exist = EXIST_MERGE;
-	script_user(&s, "joe");
-	script_box(&s, "Sent");
-	(void)script_msg(&s, 1, "b\n");
-	script_box(&s, "Sent/2001");
+	wf.opts.on_exist = EXIST_MERGE;
+	script_user(&wf.s, "joe");
+	script_box(&wf.s, "Sent");
+	(void)script_msg(&wf.s, 1, "b\n");
+	script_box(&wf.s, "Sent/2001");
 	pid = fork();
 	ck_assert_int_ge(pid, 0);
 	if (pid == 0) {
 		sys_fault = dies_after_sent;
-		(void)run();
+		(void)writefix_run();
 		_exit(0);
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -779,10 +558,10 @@ START_TEST(mail_into_the_undone)
 		    is.st_ctim.tv_nsec != st.st_ctim.tv_nsec)
 			break;
 	}
-	must_run();
-	fs_dump(top, 0, &text);
-	ck_assert_uint_eq(fs_count(top, ".mbx-stage"), 0);
-	ck_assert_uint_eq(fs_count(top, ".mbx-old."), _i);
+	writefix_must_run();
+	fs_dump(wf.top, 0, &text);
+	ck_assert_uint_eq(fs_count(wf.top, ".mbx-stage"), 0);
+	ck_assert_uint_eq(fs_count(wf.top, ".mbx-old."), _i);
 	ck_assert_int_eq(strstr(buf_str(&text), "/.Sent/new/9.a.b ") != NULL, _i);
 	free(box);
 	free(mail);
@@ -794,17 +573,17 @@ END_TEST
 /* What a run left that died while it cleaned up is in nobody's way. */
 START_TEST(odd_leftovers)
 {
-	char *box = fs_path("%s/Maildir/cur", top);
-	char *old = fs_path("%s/.mbx-stage.Maildir/old.1/x", top);
-	char *index = fs_path("%s/Maildir/dovecot.index", top);
+	char *box = fs_path("%s/Maildir/cur", wf.top);
+	char *old = fs_path("%s/.mbx-stage.Maildir/old.1/x", wf.top);
+	char *index = fs_path("%s/Maildir/dovecot.index", wf.top);
 
 	fs_mkdir(box);
 	fs_write(index, "x");
 	fs_write(old, "x");
-	opts.on_exist = EXIST_MERGE;
-	sample();
-	must_run();
-	ck_assert_uint_eq(fs_count(top, ".mbx"), 0);
+	wf.opts.on_exist = EXIST_MERGE;
+	writefix_sample();
+	writefix_must_run();
+	ck_assert_uint_eq(fs_count(wf.top, ".mbx"), 0);
 	free(box);
 	free(old);
 	free(index);
@@ -818,24 +597,24 @@ START_TEST(many_messages)
 
 	buf_init(&first);
 	buf_init(&again);
-	script_user(&s, "joe");
-	script_box(&s, "INBOX");
+	script_user(&wf.s, "joe");
+	script_box(&wf.s, "INBOX");
 	for (uint32_t uid = 1; uid <= 3000; uid++) {
-		struct rec_msg *msg = script_msg(&s, uid, "one\n");
+		struct rec_msg *msg = script_msg(&wf.s, uid, "one\n");
 
-		msg->guid = arena_strdup(&s.arena, "");
+		msg->guid = arena_strdup(&wf.s.arena, "");
 		if (uid % 7 == 0)
 			msg->share = uid;
 	}
-	script_box(&s, "Sent")->uidnext = 1;
+	script_box(&wf.s, "Sent")->uidnext = 1;
 	for (uint32_t uid = 1; uid <= 400; uid++)
-		(void)script_same(&s, uid, 7 * uid);
-	for (opts.jobs = 1; opts.jobs < 5; opts.jobs++) {
-		fs_remove(top);
-		fs_mkdir(top);
-		must_run();
-		fs_dump(top, 2, opts.jobs == 1 ? &first : &again);
-		if (opts.jobs > 1)
+		(void)script_same(&wf.s, uid, 7 * uid);
+	for (wf.opts.jobs = 1; wf.opts.jobs < 5; wf.opts.jobs++) {
+		fs_remove(wf.top);
+		fs_mkdir(wf.top);
+		writefix_must_run();
+		fs_dump(wf.top, 2, wf.opts.jobs == 1 ? &first : &again);
+		if (wf.opts.jobs > 1)
 			ck_assert_str_eq(buf_str(&first), buf_str(&again));
 	}
 	buf_release(&first);
@@ -846,7 +625,7 @@ END_TEST
 /* A list that is written in pieces, with a header that comes to be longer than was thought. */
 START_TEST(long_list)
 {
-	char *guid = arena_alloc(&s.arena, 200);
+	char *guid = arena_alloc(&wf.s.arena, 200);
 	struct uidlist list;
 	struct uidlist_entry e;
 	uint32_t uid = 0;
@@ -855,23 +634,23 @@ START_TEST(long_list)
 
 	memset(guid, 'g', 199);
 	guid[199] = '\0';
-	script_user(&s, "joe");
-	script_box(&s, "INBOX");
+	script_user(&wf.s, "joe");
+	script_box(&wf.s, "INBOX");
 	for (uid = 1; uid <= 3500; uid++)
-		script_msg(&s, uid, "")->uidl = guid;
-	for (size_t i = 0; i < s.count; i++) {
-		if (s.recs[i]->kind == REC_BOX)
-			s.recs[i]->box.uidnext = _i == 0 ? 0 : _i == 1 ? 1000 : 3501;
+		script_msg(&wf.s, uid, "")->uidl = guid;
+	for (size_t i = 0; i < wf.s.count; i++) {
+		if (wf.s.recs[i]->kind == REC_BOX)
+			wf.s.recs[i]->box.uidnext = _i == 0 ? 0 : _i == 1 ? 1000 : 3501;
 	}
-	must_run();
+	writefix_must_run();
 	buf_init(&text);
-	path = fs_path("%s/Maildir/dovecot-uidlist", top);
+	path = fs_path("%s/Maildir/dovecot-uidlist", wf.top);
 	fs_read(path, &text);
 	ck_assert_uint_gt(text.len, 2 * 256 * 1024);
-	ck_assert_int_eq(uidlist_open(&list, UIDLIST_DOVECOT, buf_str(&text), text.len, ':', &err),
-	                 0);
+	ck_assert_int_eq(
+	    uidlist_open(&list, UIDLIST_DOVECOT, buf_str(&text), text.len, ':', &wf.err), 0);
 	ck_assert_uint_eq(list.header.next_uid, 3501);
-	for (uid = 0; uidlist_next(&list, &e, &err) == 1;)
+	for (uid = 0; uidlist_next(&list, &e, &wf.err) == 1;)
 		ck_assert_uint_eq(e.uid, ++uid);
 	ck_assert_uint_eq(uid, 3500);
 	ck_assert_uint_eq(list.notes, 0);
@@ -889,16 +668,16 @@ START_TEST(dates)
 	struct buf text;
 
 	buf_init(&text);
-	script_user(&s, "joe");
-	script_box(&s, "INBOX");
-	script_msg(&s, 1, "x\n")->internaldate = when[_i];
-	must_run();
-	fs_dump(top, 1, &text);
-	path = fs_path("%s/Maildir/cur/%lld.M1P3894737745.mbx,S=2,W=3:2,", top,
+	script_user(&wf.s, "joe");
+	script_box(&wf.s, "INBOX");
+	script_msg(&wf.s, 1, "x\n")->internaldate = when[_i];
+	writefix_must_run();
+	fs_dump(wf.top, 1, &text);
+	path = fs_path("%s/Maildir/cur/%lld.M1P3894737745.mbx,S=2,W=3:2,", wf.top,
 	               when[_i] < 0 ? 0 : (long long)when[_i]);
 	ck_assert_msg(stat(path, &st) == 0, "%s", buf_str(&text));
 	/* The last one is beyond ext4. */
-	ck_assert_uint_eq(loss_lines, st.st_mtime != when[_i]);
+	ck_assert_uint_eq(wf.loss_lines, st.st_mtime != when[_i]);
 	if (_i < 6)
 		ck_assert_int_eq(st.st_mtime, when[_i]);
 	free(path);
@@ -909,17 +688,17 @@ END_TEST
 /* Behind the highest UID there is no next one, which every server wants to know. */
 START_TEST(highest_uid)
 {
-	script_user(&s, "joe");
-	script_box(&s, "INBOX");
-	script_msg(&s, UINT32_MAX - (uint32_t)_i, "x\n");
+	script_user(&wf.s, "joe");
+	script_box(&wf.s, "INBOX");
+	script_msg(&wf.s, UINT32_MAX - (uint32_t)_i, "x\n");
 	if (_i == 1) {
-		must_run();
+		writefix_must_run();
 		ck_assert_ptr_nonnull(strstr(file_text("dovecot-uidlist"), " N4294967295 "));
 		return;
 	}
-	ck_assert_int_eq(run(), -1);
-	ck_assert_int_eq(code, MBX_CANTCREAT);
-	ck_assert_uint_eq(fs_count(top, ""), 2); /* "." and ".." */
+	ck_assert_int_eq(writefix_run(), -1);
+	ck_assert_int_eq(wf.code, MBX_CANTCREAT);
+	ck_assert_uint_eq(fs_count(wf.top, ""), 2); /* "." and ".." */
 }
 END_TEST
 
@@ -927,13 +706,13 @@ START_TEST(group_bits_stay)
 {
 	static const mode_t modes[] = { 0770, 0750, 02770, 0700 };
 	mode_t mode = modes[_i];
-	char *path = fs_path("%s/Maildir", top);
+	char *path = fs_path("%s/Maildir", wf.top);
 	struct stat st;
 
 	fs_mkdir(path);
 	ck_assert_int_eq(chmod(path, mode), 0);
-	sample();
-	must_run();
+	writefix_sample();
+	writefix_must_run();
 	file_stat(".", &st);
 	ck_assert_uint_eq(st.st_mode & 07777, mode);
 	file_stat(".Sent/cur", &st);
@@ -951,7 +730,7 @@ Suite *write_maildir_suite(void)
 	Suite *suite = suite_create("write_maildir");
 	TCase *tc = tcase_create("write_maildir");
 
-	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_checked_fixture(tc, writefix_set_up, writefix_tear_down);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, tree);
 	tcase_add_loop_test(tc, places, 0, ARRAY_SIZE(layouts));
