@@ -125,6 +125,8 @@ static const struct option_def defs[] = {
 	{ "fsync", 0, "never|batch|always", IMP, OPTION_CHOICE, AT(fsync), .help = "default batch" },
 	{ "publish", 0, "user|end", IMP, OPTION_CHOICE, AT(publish),
 	  .help = "when a user becomes visible; default user" },
+	{ "rotate-size", 0, "SIZE", IMP, OPTION_SIZE, AT(rotate_size), 1,
+	  .help = "mdbox: storage files of SIZE bytes, with k, M, G; default 10M" },
 	{ "max-bytes", 0, "N", IMP | VER, OPTION_SIZE, AT(max_bytes), 1,
 	  .help = "refuse an archive that holds more" },
 	{ "max-messages", 0, "N", IMP | VER, OPTION_SIZE, AT(max_messages), 1,

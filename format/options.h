@@ -80,6 +80,7 @@ struct options {
 	const char *owner;
 	int on_exist, loss, fsync, publish;
 	uint64_t max_bytes, max_messages; /* 0: no limit */
+	uint64_t rotate_size;             /* 0: the default */
 
 	/* Verify. */
 	int proof;

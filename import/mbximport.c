@@ -146,6 +146,7 @@ static int open_writers(struct run *run, struct sink **dst_r, struct mbx_err *er
 		                           .refuse_loss = o->loss == OPTION_LOSS_REFUSE,
 		                           .dry_run = o->dry_run,
 		                           .jobs = (unsigned)o->jobs,
+		                           .rotate_size = o->rotate_size,
 		                           .owner = run->owner,
 		                           .report = run->report };
 

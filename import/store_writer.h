@@ -38,9 +38,10 @@ struct writer_opts {
 	enum on_exist on_exist;
 	enum fsync_mode fsync;
 	unsigned jobs;
-	bool dry_run;     /* judge everything, write nothing */
-	bool like;        /* the archive says that it was made from a store of this driver */
-	const char *user; /* its name in the archive, for messages and derived GUIDs */
+	uint64_t rotate_size; /* of storage files; 0: the driver's default */
+	bool dry_run;         /* judge everything, write nothing */
+	bool like;            /* the archive says that it was made from a store of this driver */
+	const char *user;     /* its name in the archive, for messages and derived GUIDs */
 	struct report *report;
 	struct writeback *writeback; /* told of what is written; or NULL */
 	struct losses *losses;       /* what the driver finds beyond its caps: names mapped, ... */
@@ -69,9 +70,9 @@ struct user_sink {
 struct store_writer {
 	const char *name, *summary;
 	const char *const *keys;
+	bool rotates; /* has storage files, whose size can be chosen */
 	/* enum mbx_field bits that the store can hold, given its keys. */
 	uint32_t (*caps)(const struct store_loc *loc);
-	uint32_t like_caps; /* those that it holds besides if the archive was made from its like */
 	int (*open)(const struct store_loc *loc, const struct writer_opts *opts,
 	            struct user_sink **sink_r, struct mbx_err *err);
 };

@@ -8,6 +8,7 @@
 #include "import/losses.h"
 #include "import/stage.h"
 #include "import/write_courier.h"
+#include "import/write_dbox.h"
 #include "import/write_maildir.h"
 #include "import/writeback.h"
 
@@ -19,9 +20,7 @@
 #include <time.h>
 
 const struct store_writer *const store_writers[] = {
-	&writer_maildir,
-	&writer_courier,
-	NULL,
+	&writer_maildir, &writer_courier, &writer_sdbox, &writer_mdbox, NULL,
 };
 
 /* What one syncfs() may serve (writers.h, invariant 1). */
@@ -289,6 +288,7 @@ static int open_user(struct writers *w, const struct rec_user *user, struct mbx_
 	struct writer_opts opts = { .on_exist = w->opts.on_exist,
 		                    .fsync = w->opts.fsync,
 		                    .jobs = w->opts.jobs,
+		                    .rotate_size = w->opts.rotate_size,
 		                    .dry_run = w->opts.dry_run,
 		                    .like = w->like,
 		                    .user = in_hand(w)->name,
@@ -300,7 +300,7 @@ static int open_user(struct writers *w, const struct rec_user *user, struct mbx_
 	    store_loc_expand(w->opts.spec, target, w->opts.home, &w->loc, err) < 0 ||
 	    check_apart(w, err) < 0)
 		return -1;
-	losses_start(w->losses, w->driver->caps(w->loc) | (w->like ? w->driver->like_caps : 0));
+	losses_start(w->losses, w->driver->caps(w->loc));
 	if (w->driver->open(w->loc, &opts, &w->current, err) < 0)
 		return -1;
 	in_hand(w)->target = xstrdup(w->loc->root);
@@ -537,6 +537,9 @@ int writers_open(const struct writers_opts *opts, struct sink **sink_r, struct m
 		                     opts->spec->driver);
 	if (store_spec_check_keys(opts->spec, driver->keys, err) < 0)
 		return -1;
+	if (opts->rotate_size != 0 && !driver->rotates)
+		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE,
+		                     "--rotate-size: %s has no storage files", driver->name);
 	w = xcalloc(1, sizeof(*w));
 	w->sink.ops = &ops;
 	w->opts = *opts;

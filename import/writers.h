@@ -37,7 +37,8 @@ struct writers_opts {
 	enum fsync_mode fsync;
 	bool publish_end, refuse_loss, dry_run;
 	unsigned jobs;
-	struct owner owner; /* already become */
+	uint64_t rotate_size; /* 0: the default; 64 if the driver has no such files */
+	struct owner owner;   /* already become */
 	struct report *report;
 };
 

@@ -332,8 +332,7 @@ static uint32_t set_of(struct main_file *m, const unsigned char *bits, uint32_t 
 		for (uint32_t bit = 0; bits[byte] >> bit != 0; bit++)
 			if ((bits[byte] >> bit & 1) != 0 && byte * 8 + bit < m->keyword_count)
 				numbers[n++] = m->keywords[byte * 8 + bit];
-	if (n > 1)
-		qsort(numbers, n, sizeof(*numbers), compare_numbers);
+	qsort(numbers, n, sizeof(*numbers), compare_numbers);
 	for (size_t i = 0; i < n; i++)
 		if (unique == 0 || numbers[unique - 1] != numbers[i])
 			numbers[unique++] = numbers[i];

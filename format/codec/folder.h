@@ -41,6 +41,7 @@ struct folder_naming {
 	enum folder_charset charset;
 	char escape;         /* listescape character, 0 none */
 	const char *dirname; /* DIRNAME=, or NULL */
+	bool apart; /* fs: folders have a directory of their own, without files of the root */
 };
 
 enum folder_result {

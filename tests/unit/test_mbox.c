@@ -64,10 +64,10 @@ START_TEST(from_line)
 	struct mbox_date d;
 	struct slice sender;
 	struct buf out;
-	char *copy = xmalloc(strlen(line) + (line[0] == '\0')); /* no NUL, for the sanitizer */
+	char *copy = xstrndup(line, strlen(line));
 	bool ok;
 
-	memcpy(copy, line, strlen(line));
+	copy = realloc(copy, strlen(line) + (line[0] == '\0')); /* no NUL, for the sanitizer */
 	ok = mbox_from_parse(slice_of(copy, strlen(line)), &d, &sender);
 	ck_assert_msg(ok == (from_lines[_i].dump != NULL), "%s", line);
 	if (ok) {
