@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define MOVES_MAX  8              /* a message that is moved more often is being played with */
 #define META_USUAL ((size_t)1024) /* more than metadata have, but for many attachments */
 #define BODY_SMALL ((size_t)4096) /* read along where only metadata are wanted */
 
@@ -150,10 +151,11 @@ struct dbox_box {
 	struct dbox_store *s;
 	struct dbox_files *files;
 	char *path, *guid;
+	struct dbox_map *map;
 };
 
 struct dbox_box *dbox_box_new(struct dbox_store *s, struct dbox_files *files, const char *path,
-                              const char *guid)
+                              const char *guid, struct dbox_map *map)
 {
 	struct dbox_box *box = xcalloc(1, sizeof(*box));
 
@@ -162,6 +164,7 @@ struct dbox_box *dbox_box_new(struct dbox_store *s, struct dbox_files *files, co
 	box->files = dbox_files_ref(files);
 	box->path = xstrdup(path);
 	box->guid = guid != NULL ? xstrdup(guid) : NULL;
+	box->map = map != NULL ? dbox_map_ref(map) : NULL;
 	return box;
 }
 
@@ -170,6 +173,7 @@ void dbox_box_unref(struct dbox_box *box)
 	if (box == NULL || atomic_fetch_sub(&box->refs, 1) != 1)
 		return;
 	dbox_files_unref(box->files);
+	dbox_map_unref(box->map);
 	dbox_store_unref(box->s);
 	free(box->path);
 	free(box->guid);
@@ -207,7 +211,7 @@ static void forget(struct dbox_body *d)
 /* Puts file and offset in front. Always -1. */
 static int in_file(const struct dbox_body *d, struct mbx_err *err)
 {
-	char *name = dbox_files_name(d->box->files, d->place.file, d->alt);
+	char *name = dbox_files_name(d->box->files, d->place.at.file, d->alt);
 
 	(void)mbx_context(err, "%s: message at offset %" PRIu64, name, d->header);
 	free(name);
@@ -265,8 +269,8 @@ static int open_attached(struct dbox_body *d, struct slice refs, uint64_t *size,
 		return mbx_fail_code(
 		    err, ERR_MSG, MBX_IOERR,
 		    "has attachments in other files, and ATTACHMENTS= is not given");
-	suffix =
-	    d->box->guid == NULL ? xstrdup("") : xasprintf("-%s-%u", d->box->guid, d->place.file);
+	suffix = d->box->guid == NULL ? xstrdup("")
+	                              : xasprintf("-%s-%u", d->box->guid, d->place.at.file);
 	ret = dbox_attached_new(dir, refs, suffix, *size, &d->attached, size, err);
 	free(suffix);
 	return ret;
@@ -330,8 +334,8 @@ static int open_message(struct dbox_body *d, struct dbox_message *m, uint64_t *s
 	const unsigned char *plain;
 	size_t len;
 
-	if (read_message(d->box->files, d->file, d->place.offset,
-	                 wanted(d->file, d->place.size, CONTENT_HEAD_MAX), m, err) < 0)
+	if (read_message(d->box->files, d->file, d->place.at.offset,
+	                 wanted(d->file, d->place.at.size, CONTENT_HEAD_MAX), m, err) < 0)
 		return -1;
 	d->header = m->offset;
 	d->start = m->offset + m->line.msg_header;
@@ -350,39 +354,59 @@ static int open_message(struct dbox_body *d, struct dbox_message *m, uint64_t *s
 	return 0;
 }
 
+/* Opens the file, wherever a purge has moved the message. */
+static int open_file(struct dbox_body *d, struct mbx_err *err)
+{
+	const struct dbox_box *box = d->box;
+	int ret = dbox_files_get(box->files, d->place.at.file, &d->file, err);
+	char *name;
+
+	for (int i = 0; ret == 0 && box->map != NULL && i < MOVES_MAX; i++) {
+		ret = dbox_map_find_again(box->map, d->place.map_uid, &d->place.at, err);
+		if (ret == 0)
+			break;
+		ret = ret < 0 ? dbox_only_message(err)
+		              : dbox_files_get(box->files, d->place.at.file, &d->file, err);
+	}
+	if (ret != 0)
+		return ret < 0 ? -1 : 0;
+	name = dbox_files_name(box->files, d->place.at.file, false);
+	(void)user_store_changed(box->s->store, ERR_MSG, err, "%s vanished while it was read",
+	                         name);
+	free(name);
+	return -1;
+}
+
+/* Which other messages have the same body. */
+static void take_share(const struct dbox_body *d, struct body_info *info)
+{
+	const struct stat *st = &d->file->st;
+
+	info->share_dev = info->share_ino = 0;
+	if (d->place.at.shared) {
+		info->share_ino = d->place.map_uid;
+	} else if (d->place.map_uid == 0 && st->st_nlink > 1) {
+		info->share_dev = st->st_dev;
+		info->share_ino = st->st_ino;
+	}
+}
+
 static int open_body(struct body *b, struct body_info *info_r, struct mbx_err *err)
 {
 	struct dbox_body *d = of(b);
-	const struct stat *st;
 	struct dbox_message m;
 	size_t len;
 	int ret;
 
 	forget(d);
-	ret = dbox_files_get(d->box->files, d->place.file, &d->file, err);
-	if (ret < 0)
+	if (open_file(d, err) < 0)
 		return -1;
-	if (ret == 0) {
-		char *name = dbox_files_name(d->box->files, d->place.file, false);
-
-		(void)user_store_changed(d->box->s->store, ERR_MSG, err,
-		                         "%s vanished while it was read", name);
-		free(name);
-		return -1;
-	}
 	d->alt = d->file->alt;
 	ret = open_message(d, &m, &info_r->size, err);
 	info_r->internaldate = m.meta.received;
 	info_r->savedate = TIME_UNKNOWN;
 	dbox_message_release(&m);
-	st = &d->file->st;
-	if (d->place.shared) {
-		info_r->share_dev = st->st_ino;
-		info_r->share_ino = d->header;
-	} else if (d->place.offset == 0 && st->st_nlink > 1) {
-		info_r->share_dev = st->st_dev;
-		info_r->share_ino = st->st_ino;
-	}
+	take_share(d, info_r);
 	if (ret == 0 && content_memory(&d->content, &len) != NULL) {
 		dbox_files_put(d->box->files, d->file);
 		d->file = NULL;

@@ -2,6 +2,7 @@
 #define MBX_DBOX_BODY_H
 
 #include "export/dbox_files.h"
+#include "export/dbox_map.h"
 #include "format/base/buf.h"
 #include "format/body.h"
 
@@ -22,18 +23,18 @@
 /* What the bodies of a mailbox need. Counted references. */
 struct dbox_box;
 /* path: the encoded mailbox path. guid: of the mailbox of an sdbox, in hex, which the names of
- * external attachments end with; NULL for mdbox. */
+ * external attachments end with; NULL for mdbox. map: of mdbox, NULL for sdbox; it tells where a
+ * message is that a server has moved after it was listed. */
 struct dbox_box *dbox_box_new(struct dbox_store *s, struct dbox_files *files, const char *path,
-                              const char *guid);
+                              const char *guid, struct dbox_map *map);
 void dbox_box_unref(struct dbox_box *box); /* NULL is fine */
 
 struct dbox_place {
-	uint32_t uid;    /* in the mailbox, for messages */
-	uint32_t file;   /* u.<file>, m.<file> */
-	uint64_t offset; /* 0: behind the first line of the file */
-	uint64_t
-	    size;    /* of header, body and metadata, as the map has it; 0 unknown. A hint only. */
-	bool shared; /* mdbox: other messages are at the same place */
+	uint32_t uid;     /* in the mailbox, for messages */
+	uint32_t map_uid; /* mdbox, else 0 */
+	/* sdbox: u.<file>, at offset 0, which is behind the first line. Its size (of header, body
+	 * and metadata) is a hint only. */
+	struct dbox_map_place at;
 };
 struct body *dbox_body_new(struct dbox_box *box, const struct dbox_place *place);
 

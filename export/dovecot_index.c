@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define TRIES            5 /* a log is rotated once in hours */
@@ -104,6 +105,16 @@ int dovecot_index_read(const struct tree *dir, const char *name, const struct di
 	if (ret != DINDEX_READ && err->code != MBX_NOINPUT)
 		(void)mbx_context(err, "%s/%s", dir->path, name);
 	return ret;
+}
+
+void dovecot_index_stat(const struct tree *dir, const char *name, struct stat st[2])
+{
+	char *log = xasprintf("%s.log", name);
+
+	memset(st, 0, 2 * sizeof(*st));
+	(void)fstatat(dir->fd, name, &st[0], AT_SYMLINK_NOFOLLOW);
+	(void)fstatat(dir->fd, log, &st[1], AT_SYMLINK_NOFOLLOW);
+	free(log);
 }
 
 void index_lock_init(struct index_lock *l)

@@ -1,4 +1,5 @@
 #include "export/read_courier.h"
+#include "export/read_dbox.h"
 #include "export/read_maildir.h"
 #include "export/store_reader.h"
 #include "export/users.h"
@@ -8,9 +9,7 @@
 
 /* A new store is one file and one line here. */
 const struct store_reader *const store_readers[] = {
-	&reader_maildir,
-	&reader_courier,
-	NULL,
+	&reader_maildir, &reader_courier, &reader_sdbox, &reader_mdbox, NULL,
 };
 
 const struct store_reader *store_reader_find(const char *name)

@@ -196,12 +196,12 @@ static const char *kind_of(mode_t mode)
 }
 
 /* Tells why name could not be opened. Always -1. */
-static int refuse(const struct tree *t, const char *name, int sys, struct mbx_err *err)
+static int refuse(const struct tree *t, int dirfd, const char *name, int sys, struct mbx_err *err)
 {
 	struct stat st;
 
 	if ((sys == ELOOP || sys == ENOTDIR || sys == ENXIO) &&
-	    fstatat(t->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+	    fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return mbx_fail_code(err, ERR_USER, MBX_NOPERM, "%s/%s: is %s", t->path, name,
 		                     kind_of(st.st_mode));
 	return mbx_fail(err, ERR_USER, sys, "%s/%s", t->path, name);
@@ -216,7 +216,7 @@ static int open_checked(const struct tree *t, int dirfd, const char *name, int f
 	if (fd < 0) {
 		if (errno == ENOENT)
 			return 0;
-		return refuse(t, name, errno, err);
+		return refuse(t, dirfd, name, errno, err);
 	}
 	if (fstat(fd, st_r) < 0) {
 		(void)mbx_fail(err, ERR_USER, errno, "%s/%s", t->path, name);

@@ -239,7 +239,7 @@ static int each_root(struct user_writer *w,
                      struct mbx_err *err)
 {
 	const struct place *const places[] = { &w->inbox, &w->control, &w->index, &w->alt };
-	size_t done[ARRAY_SIZE(places)], count = 0;
+	size_t done[ARRAY_SIZE(places)] = { 0 }, count = 0;
 	int rc = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(places) && rc == 0; i++) {

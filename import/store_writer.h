@@ -73,6 +73,7 @@ struct store_writer {
 	bool rotates; /* has storage files, whose size can be chosen */
 	/* enum mbx_field bits that the store can hold, given its keys. */
 	uint32_t (*caps)(const struct store_loc *loc);
+	uint32_t like_caps; /* those that it holds besides if the archive was made from its like */
 	int (*open)(const struct store_loc *loc, const struct writer_opts *opts,
 	            struct user_sink **sink_r, struct mbx_err *err);
 };

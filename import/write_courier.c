@@ -423,5 +423,6 @@ const struct store_writer writer_courier = {
 	.summary = "Maildir of Courier-IMAP 5",
 	.keys = keys,
 	.caps = caps,
+	.like_caps = FIELD_UIDL_ORDER, /* follows from the names of the files, which are kept */
 	.open = writer_open,
 };

@@ -300,7 +300,7 @@ static int open_user(struct writers *w, const struct rec_user *user, struct mbx_
 	    store_loc_expand(w->opts.spec, target, w->opts.home, &w->loc, err) < 0 ||
 	    check_apart(w, err) < 0)
 		return -1;
-	losses_start(w->losses, w->driver->caps(w->loc));
+	losses_start(w->losses, w->driver->caps(w->loc) | (w->like ? w->driver->like_caps : 0));
 	if (w->driver->open(w->loc, &opts, &w->current, err) < 0)
 		return -1;
 	in_hand(w)->target = xstrdup(w->loc->root);

@@ -16,7 +16,7 @@ char *xstrndup(const char *str, size_t len); /* str need not be terminated */
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* The same end for a library that could not allocate. */
-_Noreturn void xoom(void);
+void xoom(void) __attribute__((noreturn));
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 

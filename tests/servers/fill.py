@@ -1,4 +1,4 @@
-"""Fills accounts: over IMAP as a client does, and by delivery into new/ as a mail server does."""
+"""Fills accounts: over IMAP as a client does, by delivery into new/ as a mail server does, and as a migration does."""
 import os
 import sys
 
@@ -18,13 +18,17 @@ FOLDERS = [
     ("$dollar",), ("(paren)",), ("[bracket]",), ("{brace}",), ("comma,name",), ("equal=sign",), ("plus+",), ("am&-p",),
     ("cafe\u0301",), ("café",), ("ümlaut", "kïnd"),
 ]
+# Names that only some layouts hold: a server refuses those that it cannot.
+FOLDERS_SOME = [("dot.ted",), ("dots", "a.b.c"), ("cur",), ("box", "tmp"), ("dbox-Mails",), (".hidden",), ("~tilde",),
+                ("back\\slash", "c.d")]
 DATES = ["01-Jan-1970 00:00:01 +0000", "31-Dec-1979 23:59:59 -0800", "29-Feb-2000 12:00:00 +0530", "09-Sep-2001 01:46:40 +0000",
          "28-Mar-2010 02:30:00 +0100", "31-Oct-2010 02:30:00 +0100", "30-Jun-2015 23:59:59 +0000", "01-Jan-2020 00:00:00 +1400",
          "19-Jan-2037 03:14:07 -1200", "31-Dec-2037 23:59:59 +0000"]
 FLAGS = ["", "\\Seen", "\\Answered", "\\Flagged", "\\Deleted", "\\Draft", "\\Seen \\Answered", "\\Seen \\Flagged \\Draft",
          "\\Seen \\Answered \\Flagged \\Deleted \\Draft"]
 KEYWORDS = ["$Forwarded", "$MDNSent", "$Junk", "NonJunk", "$label1", "Project-X", "a.b", "x:y", "UPPERcase", "$Phishing"] + \
-    ["kw%02d" % i for i in range(16)]
+    ["kw%02d" % i for i in range(30)]
+MAILDIR_KEYWORDS = 26  # those that have a letter in file names
 
 
 def deliver(account, path_on_disk, data, number, date=None):
@@ -72,52 +76,81 @@ def append(imap, path, data, number):
     """APPEND with flags, keywords and a date chosen by number."""
     flags = FLAGS[number % len(FLAGS)].split()
     if number % 3 == 0:
-        flags += KEYWORDS[number % len(KEYWORDS):][:1 + number % 4]
+        flags += KEYWORDS[number % MAILDIR_KEYWORDS:MAILDIR_KEYWORDS][:1 + number % 4]
     date = '"%s"' % DATES[number % len(DATES)]
     imap.ok("append", quote(imap.wire(path)), "(%s)" % " ".join(flags), date, data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
 
 
-def over_imap(account, per_folder=6, keywords=26):
+def over_imap(account, per_folder=6, keywords=MAILDIR_KEYWORDS):
     """Folders, mail, flags, keywords, dates, gaps, copies, subscriptions, ACL, METADATA. Returns the folders made."""
     imap = Imap(account)
-    made = [("INBOX",)]
-    for path in FOLDERS:
-        if try_create(imap, path):
-            made.append(path)
-    if ("INBOX", "below") not in made and try_create(imap, ("INBOX", "below")):
-        made.append(("INBOX", "below"))
+    if "CONDSTORE" in imap.capabilities:
+        imap.ok("enable", "CONDSTORE")
+    made = make_folders(imap)
     number = 0
     for path in made:
         for _ in range(per_folder if path != ("INBOX",) else per_folder * 8):
             append(imap, path, gen_mail.ordinary(number, 3), number)
             number += 1
-    # Every keyword that a Maildir can hold, in one folder, one message each.
-    target = made[1]
-    imap.ok("select", quote(imap.wire(target)))
-    for n, keyword in enumerate(KEYWORDS[:keywords]):
-        imap.ok("store", str(1 + n % per_folder), "+FLAGS", "(%s)" % keyword)
+    set_keywords(imap, made[1], per_folder, keywords)
+    leave_gaps(imap, made, per_folder)
+    copy_and_move(imap, made)
+    subscribe(imap, made[1:8] + [("INBOX",)])
+    set_acl(imap, made)
+    set_metadata(imap, made)
+    imap.logout()
+    return made
+
+
+def make_folders(imap):
+    made = [("INBOX",)]
+    for path in FOLDERS + ([] if imap.account.is_courier else FOLDERS_SOME):
+        if try_create(imap, path):
+            made.append(path)
+    if ("INBOX", "below") not in made and try_create(imap, ("INBOX", "below")):
+        made.append(("INBOX", "below"))
+    return made
+
+
+def set_keywords(imap, path, messages, count):
+    """Many keywords in one folder, each on one of its messages."""
+    imap.ok("select", quote(imap.wire(path)))
+    for n, keyword in enumerate(KEYWORDS[:count]):
+        imap.ok("store", str(1 + n % messages), "+FLAGS", "(%s)" % keyword)
     imap.ok("store", "1", "-FLAGS", "(%s)" % KEYWORDS[0])
-    # Gaps: at the start, in the middle, at the end (so that UIDNEXT is beyond the last UID), and an emptied folder.
+
+
+def expunge(imap, path, messages):
+    imap.ok("select", quote(imap.wire(path)))
+    imap.ok("store", messages, "+FLAGS", "(\\Deleted)")
+    imap.ok("expunge")
+
+
+def leave_gaps(imap, made, per_folder):
+    """Gaps at the start, in the middle, at the end (so that UIDNEXT is beyond the last UID), and an emptied folder."""
     for path, gone in ((("INBOX",), "1,4:6,9,%d" % (per_folder * 8)), (made[2], "1:2"), (made[3], "%d" % per_folder),
                        (made[4], "1:*")):
-        imap.ok("select", quote(imap.wire(path)))
-        imap.ok("store", gone, "+FLAGS", "(\\Deleted)")
-        imap.ok("expunge")
-    # Copies share their file with the original.
+        expunge(imap, path, gone)
+
+
+def copy_and_move(imap, made):
+    """Copies share their file with the original, twice in one folder and across folders."""
     imap.ok("select", '"INBOX"')
     imap.ok("copy", "1:5", quote(imap.wire(made[5])))
     imap.ok("copy", "2:3", quote(imap.wire(made[5])))
+    imap.ok("copy", "2:4", quote(imap.wire(made[6])))
     imap.ok("store", "1", "+FLAGS", "(\\Flagged)")
-    for path in made[1:8] + [("INBOX",)]:
+    if "MOVE" in imap.capabilities:
+        imap.ok("move", "7:8", quote(imap.wire(made[7])))
+
+
+def subscribe(imap, paths):
+    for path in paths:
         imap.ok("subscribe", quote(imap.wire(path)))
     gone = ("was", "here")  # a subscription outlives its folder
     imap.ok("create", quote(imap.wire(gone)))
     imap.ok("subscribe", quote(imap.wire(gone)))
     imap.ok("delete", quote(imap.wire(gone)))
-    set_acl(imap, made)
-    set_metadata(imap, made)
-    imap.logout()
-    return made
 
 
 def set_acl(imap, made):
@@ -146,6 +179,45 @@ def dated(account):
     """Delivered mail with dates that a server would not take from a client (Dovecot: none in the future)."""
     for number, seconds in enumerate((1, 86399, 951782400, 2114380800, 2145916799)):
         deliver(account, account.maildir, gen_mail.ordinary(number, 7), 500 + number, seconds)
+
+
+def make_migrated(path, count=20):
+    """A Maildir as a migration leaves it: POP3 UIDLs and order of another server, its UIDs, dates of all times."""
+    lines = []
+    for sub in ("cur", "new", "tmp"):
+        os.makedirs(os.path.join(path, sub), 0o700)
+    for n in range(count):
+        date = (1, 86399, 951782400, 2114380800, 2145916799)[n % 5] if n < 10 else 1100000000 + n
+        name = "%d.M%dP1.other" % (1100000000 + n, n)
+        gen_mail.write(os.path.join(path, "cur", name + ":2," + ("", "S", "FS")[n % 3]), gen_mail.ordinary(n, 7), date)
+        uidl = "" if n % 5 == 4 else " P%08x-%d" % (n * 7919, count - n)
+        order = " O%d" % (count - n) if n % 4 < 2 else ""
+        lines.append("%d%s%s :%s\n" % (3 + 2 * n, uidl, order, name))
+    with open(path + "/dovecot-uidlist", "w") as f:
+        f.write("3 V1234567890 N%d G%s\n" % (5 + 2 * count, gen_mail.guid(path)))
+        f.writelines(lines)
+    own_tree(path)
+
+
+def whole(account, migrated=None):
+    """Everything that an account of this kind of server can hold; migrated: a Maildir whose mail is taken over first."""
+    if account.is_courier:
+        account.server.make_maildir(account)
+        over_imap(account)
+        dated(account)
+        settle(account)
+        return
+    if migrated is not None:
+        account.server.doveadm("backup", "-R", "-u", account.name, "maildir:" + migrated)
+    made = over_imap(account, keywords=MAILDIR_KEYWORDS if account.store.startswith("maildir") else len(KEYWORDS))
+    imap = Imap(account)
+    if account.kind.startswith("mdbox"):
+        account.server.doveadm("purge", "-u", account.name)
+        expunge(imap, made[8], "2:3")  # this stays unpurged
+    expunge(imap, made[9], "4")
+    for n, path in enumerate(made[1:4]):  # nobody has looked there since
+        append(imap, path, gen_mail.ordinary(n, 9), n)
+    imap.logout()
 
 
 def settle(account):

@@ -1,4 +1,5 @@
 """Runs the programs under test."""
+import json
 import os
 import re
 import subprocess
@@ -57,6 +58,22 @@ def move(source, destination, export_options=(), import_options=(), ssh=None, wa
     return first_text, second_text
 
 
+def losses(report):
+    """{kind: texts} of the losses in the JSON report of an import."""
+    found = {}
+    with open(report, encoding="utf-8") as f:
+        for message in json.load(f)["messages"]:
+            if message["kind"] == "loss":
+                _, kind, text = message["text"].split(": ", 2)
+                found.setdefault(kind, []).append("%s: %s" % (message.get("mailbox", "account"), text))
+    return found
+
+
+def drivers(name):
+    """The stores that a program says it can read or write."""
+    return re.findall(r"^  (\w+) ", run(program(name), "--help")[1].decode().split("Drivers:")[1].split("\n\n")[0], re.MULTILINE)
+
+
 def shell_words(words):
     import shlex
     return " ".join(shlex.quote(w) for w in words)
@@ -70,9 +87,10 @@ def export(source, path, *options, user="joe", want=0):
     return text
 
 
-def verify(*what, want=0, **keys):
+def verify(*what, want=0, ignore=(), **keys):
     """mbxverify of archives or accounts."""
-    args = [store(w, **keys) if hasattr(w, "store") else w for w in what]
+    args = ["--ignore=" + field for field in ignore]
+    args += [store(w, **keys) if hasattr(w, "store") else w for w in what]
     status, out, text = run(program("mbxverify"), *args)
     if status != want:
         raise Failed("mbxverify %s: %d\n%s\n%s" % (" ".join(args), status, out.decode("utf-8", "replace")[:5000], text))

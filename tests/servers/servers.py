@@ -150,13 +150,13 @@ class Log:
     def since_mark(self):
         return self.text()[self.mark:]
 
-    def complaints(self, ignore=()):
-        """Lines since the mark that complain of anything."""
-        found = []
-        for line in self.since_mark().splitlines():
-            if COMPLAINT.search(line) and not any(i in line for i in ignore):
-                found.append(line)
-        return found
+    def complaints(self):
+        """Lines since the mark that complain of anything but a machine that is slow."""
+        return [line for line in self.since_mark().splitlines() if COMPLAINT.search(line) and "Time moved forwards" not in line]
+
+
+# Fields of a Dovecot user with more plugins (without imap_acl, which pop3 would not load).
+PLUGINS = "userdb_mail_plugins=acl,zlib,listescape"
 
 
 class Dovecot:
@@ -185,7 +185,8 @@ first_valid_gid = 1
 mail_max_userip_connections = 100
 mail_attribute_dict = file:%h/dovecot-attributes
 maildir_stat_dirs = yes
-mail_plugins = acl {plugins}
+mail_fsync = never
+mail_plugins = acl
 mmap_disable = no
 auth_mechanisms = plain
 service anvil {{
@@ -231,7 +232,7 @@ namespace inbox {{
   }}
 }}
 protocol imap {{
-  mail_plugins = acl imap_acl {plugins}
+  mail_plugins = acl imap_acl
   imap_metadata = yes
 }}
 protocol pop3 {{
@@ -243,20 +244,26 @@ plugin {{
 }}
 """
 
-    # kind: (accounts, keys of mail_location, fields of the user database)
+    # kind: (accounts, mail_location, fields of the user database)
     KINDS = {
-        "maildir++": (150, "", ""),
-        "fs": (30, ":LAYOUT=fs", ""),
-        "utf8": (4, ":UTF-8", ""),
-        "control": (4, ":CONTROL={home}/control:INDEX={home}/index", ""),
-        "dirname": (4, ":LAYOUT=fs:DIRNAME=mBoX", ""),
+        "maildir++": (150, "maildir:{home}/Maildir", ""),
+        "fs": (40, "maildir:{home}/Maildir:LAYOUT=fs", ""),
+        "sdbox": (40, "sdbox:{home}/sdbox", ""),
+        "mdbox": (40, "mdbox:{home}/mdbox", ""),
+        "mbox": (40, "mbox:{home}/mail:INBOX={home}/inbox", ""),
+        "utf8": (4, "maildir:{home}/Maildir:UTF-8", ""),
+        "control": (4, "maildir:{home}/Maildir:CONTROL={home}/control:INDEX={home}/index", ""),
+        "dirname": (4, "maildir:{home}/Maildir:LAYOUT=fs:DIRNAME=mBoX", ""),
+        "gz": (4, "maildir:{home}/Maildir", "userdb_zlib_save=gz " + PLUGINS),
+        "bz2": (4, "maildir:{home}/Maildir", "userdb_zlib_save=bz2 " + PLUGINS),
+        "zstd": (4, "maildir:{home}/Maildir", "userdb_zlib_save=zstd " + PLUGINS),
+        "lz4": (4, "maildir:{home}/Maildir", "userdb_zlib_save=lz4 " + PLUGINS),
     }
 
-    def __init__(self, work, name="dovecot", plugins="", kinds=None, extra=""):
+    def __init__(self, work, name="dovecot"):
         self.work = work
         self.dir = work.mkdir(name)
         self.root = os.path.join(work.packages, "dovecot")
-        self.kinds = kinds or self.KINDS
         self.imap, self.pop3 = free_port(), free_port()
         for sub in ("run", "state", "home"):
             work.mkdir(name, sub)
@@ -265,17 +272,28 @@ plugin {{
         self.log = Log(self.dir + "/log")
         group = subprocess.run(["id", "-gn", ACCOUNT.pw_name], capture_output=True, text=True).stdout.strip()
         self.config = work.write(self.dir + "/dovecot.conf", self.CONFIG.format(
-            dir=self.dir, root=self.root, plugins=plugins, preload=work.preload, libraries=work.libraries("dovecot"), user=ACCOUNT.pw_name,
-            group=group, imap=self.imap, pop3=self.pop3) + extra)
-        # The master finds its settings by running /usr/bin/doveconf: do that step for it, from our place.
-        self.master = [self.root + "/usr/bin/doveconf", "-f", "service=master", "-c", self.config, "-m", "master",
-                       "-p", "-e", self.root + "/usr/sbin/dovecot", "-F", "-c", self.config]
+            dir=self.dir, root=self.root, preload=work.preload, libraries=work.libraries("dovecot"), user=ACCOUNT.pw_name,
+            group=group, imap=self.imap, pop3=self.pop3))
+        self.master = self.command("master", "/usr/sbin/dovecot", "-F")
         self.process = None
         self.declare()
+
+    def command(self, service, program, *args):
+        """Arguments that run a program of Dovecot: it would find its settings by running /usr/bin/doveconf."""
+        return [self.root + "/usr/bin/doveconf", "-f", "service=" + service, "-c", self.config, "-m", service,
+                "-p", "-e", self.root + program, "-c", self.config, *args]
 
     def env(self):
         return {"PATH": "/usr/bin:/bin:/usr/sbin", "LD_LIBRARY_PATH": self.work.libraries("dovecot"), "TZ": "UTC0",
                 "LD_PRELOAD": self.work.preload}
+
+    def doveadm(self, *args):
+        """Runs doveadm, which has to succeed without a word; returns its standard output."""
+        done = subprocess.run(self.command("doveadm", "/usr/bin/doveadm", *args), env=self.env(), cwd=self.dir,
+                              capture_output=True, **drop())
+        if done.returncode != 0 or done.stderr:
+            raise RuntimeError("doveadm %s: %d\n%s" % (" ".join(args), done.returncode, done.stderr.decode("utf-8", "replace")))
+        return done.stdout.decode("utf-8", "surrogateescape")
 
     def start(self):
         with open(self.dir + "/console", "w") as console:
@@ -295,16 +313,16 @@ plugin {{
 
     def declare(self):
         """Writes the accounts that tests may take: Dovecot reads new ones only once a second."""
-        self.free = {kind: [] for kind in self.kinds}
+        self.free = {kind: [] for kind in self.KINDS}
         with open(self.users, "w", encoding="utf-8") as f:
-            for kind, (count, keys, fields) in self.kinds.items():
+            for kind, (count, location, fields) in self.KINDS.items():
                 for n in range(count):
                     name = "%s%02d" % (kind.replace("+", ""), n)
                     home = self.work.mkdir(os.path.relpath(self.dir, self.work.dir), "home", name)
-                    location = "maildir:%s/Maildir%s" % (home, keys.format(home=home))
+                    store = location.format(home=home)
                     f.write("%s:{PLAIN}%s:%d:%d::%s::userdb_mail=%s %s\n" % (
-                        name, PASSWORD, UID, GID, home, location, fields))
-                    self.free[kind].append(Account(self, name, home, location, "/", False))
+                        name, PASSWORD, UID, GID, home, store, fields.format(home=home)))
+                    self.free[kind].append(Account(self, kind, name, home, store, "/", False))
 
     def account(self, kind="maildir++"):
         """Takes an account that nobody has used yet."""
@@ -350,7 +368,7 @@ class Courier:
 
     def account(self, name):
         home = self.work.mkdir(os.path.relpath(self.dir, self.work.dir), "home", name)
-        account = Account(self, name, home, "courier:%s/Maildir" % home, ".", True)
+        account = Account(self, "courier", name, home, "courier:%s/Maildir" % home, ".", True)
         account.imap = self.listen(account, "/usr/bin/imapd")
         account.pop3 = self.listen(account, "/usr/lib/courier/courier/courierpop3d")
         return account
@@ -397,8 +415,8 @@ class Courier:
 class Account:
     """One mail account: where its files are, and how to reach it."""
 
-    def __init__(self, server, name, home, store, separator, preauth):
-        self.server, self.name, self.home, self.store = server, name, home, store
+    def __init__(self, server, kind, name, home, store, separator, preauth):
+        self.server, self.kind, self.name, self.home, self.store = server, kind, name, home, store
         self.separator, self.preauth = separator, preauth
         self.maildir = home + "/Maildir"
         self.imap = getattr(server, "imap", 0)

@@ -14,6 +14,7 @@ poplib._MAXLINE = 100 * 1000 * 1000
 
 for command in ("GETMETADATA", "SETMETADATA"):
     imaplib.Commands.setdefault(command, ("AUTH", "SELECTED"))
+imaplib.Commands.setdefault("MOVE", ("SELECTED",))
 
 
 def to_utf7(name):
@@ -81,6 +82,10 @@ class Imap(imaplib.IMAP4):
             raise RuntimeError("%s %r: %s %r" % (command, args, status, data))
         return data
 
+    def move(self, messages, name):
+        """RFC 6851."""
+        return self._simple_command("MOVE", messages, name)
+
     def list_paths(self, command="list"):
         """{path: set of flags}"""
         found = {}
@@ -110,7 +115,7 @@ CHUNK = 100
 
 
 def parse_fetch(data):
-    """Yields (uid, flags, internaldate, size, body) of imaplib's answer to FETCH."""
+    """Yields (uid, flags, internaldate, size, modseq or None, body) of imaplib's answer to FETCH."""
     index = 0
     while index < len(data):
         item = data[index]
@@ -131,7 +136,8 @@ def parse_fetch(data):
         flags = re.search(r"FLAGS \(([^)]*)\)", text).group(1).split()
         date = re.search(r'INTERNALDATE "([^"]*)"', text).group(1)
         size = int(re.search(r"RFC822\.SIZE (\d+)", text).group(1))
-        yield uid, flags, date, size, body
+        modseq = re.search(r"MODSEQ \((\d+)\)", text)
+        yield uid, flags, date, size, modseq and int(modseq.group(1)), body
 
 
 def canonical_flags(flags):
@@ -153,22 +159,27 @@ def read_mailbox(imap, path):
     box = {
         "uidvalidity": int(answers["UIDVALIDITY"][-1]),
         "exists": int(data[0]),
+        "recent": int(answers["RECENT"][-1]),
         "messages": {},
     }
-    status_line = imap.ok("status", wire, "(UIDNEXT UNSEEN)")[0]
+    condstore = "CONDSTORE" in imap.capabilities
+    status_line = imap.ok("status", wire, "(UIDNEXT UNSEEN%s)" % (" HIGHESTMODSEQ" if condstore else ""))[0]
     if isinstance(status_line, tuple):
         status_line = b" ".join(status_line) + imap.untagged_responses.get("STATUS", [b""])[-1]
-    box["uidnext"] = int(re.search(rb"UIDNEXT (\d+)", status_line).group(1))
+    for field in re.findall(rb"(UIDNEXT|UNSEEN|HIGHESTMODSEQ) (\d+)", status_line):
+        box[field[0].decode().lower()] = int(field[1])
     order = []
     for first in range(1, box["exists"] + 1, CHUNK):
         span = "%d:%d" % (first, min(first + CHUNK - 1, box["exists"]))
-        answer = imap.ok("fetch", span, "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])")
-        for uid, flags, date, size, body in parse_fetch(answer):
+        answer = imap.ok("fetch", span, "(UID FLAGS INTERNALDATE RFC822.SIZE %sBODY.PEEK[])" % ("MODSEQ " if condstore else ""))
+        for uid, flags, date, size, modseq, body in parse_fetch(answer):
             order.append(uid)
             # Dovecot shows a NUL as 0x80 in BODY[], others show it as it is.
             digest = hashlib.sha256(body.replace(b"\0", b"\x80")).hexdigest()
             box["messages"][uid] = {"flags": canonical_flags(flags), "date": date_seconds(date), "size": size,
                                     "body": digest, "body_size": len(body), "text": text_digest(body)}
+            if condstore:
+                box["messages"][uid]["modseq"] = modseq
     box["order"] = order
     if imap.account.is_courier or "ACL" in imap.capabilities:
         box["acl"] = read_acl(imap, wire)
@@ -228,6 +239,23 @@ def read_pop3(account):
     return [{"uidl": u, "size": s} for u, s in zip(uidls, sizes)]
 
 
+def add_inside(account, snap):
+    """Adds what only Dovecot's own tool tells of mailboxes and messages."""
+    for path, guid in doveadm_table(account, "mailbox", "status", "-u", account.name, "guid", "*"):
+        if path in snap["boxes"]:
+            snap["boxes"][path]["box_guid"] = guid
+    fields = ("guid", "date.saved.unixtime", "pop3.uidl", "pop3.order")
+    for path, uid, *values in doveadm_table(account, "fetch", "-u", account.name, "mailbox uid " + " ".join(fields), "ALL"):
+        snap["boxes"][path]["messages"][int(uid)].update(zip(("guid", "savedate", "uidl", "uidl_order"), values))
+
+
+def doveadm_table(account, *args):
+    """Rows of doveadm's output, the mailbox as its path."""
+    for line in account.server.doveadm("-f", "tab", *args).split("\n")[1:-1]:
+        name, *values = line.split("\t")
+        yield tuple(name.split("/")), *values
+
+
 def take(account, pop3=True):
     """Reads the whole account."""
     imap = Imap(account)
@@ -247,6 +275,8 @@ def take(account, pop3=True):
     imap.logout()
     if pop3:
         snap["pop3"] = read_pop3(account)
+    if not account.is_courier:
+        add_inside(account, snap)
     return snap
 
 
@@ -289,10 +319,19 @@ def diff(a, b, ignore=(), limit=40):
     return lines
 
 
+BOX_FIELDS = ("error", "uidvalidity", "uidnext", "exists", "recent", "unseen", "highestmodseq", "box_guid", "order", "acl",
+              "metadata")
+MESSAGE_FIELDS = ("flags", "date", "size", "body", "body_size", "text", "modseq", "guid", "savedate", "uidl", "uidl_order")
+# Fields that not every server tells.
+OPTIONAL = ("highestmodseq", "modseq", "acl", "metadata", "box_guid", "guid", "savedate", "uidl", "uidl_order")
+# All that diff() can leave out.
+FIELDS = BOX_FIELDS + MESSAGE_FIELDS + ("folders", "subscribed", "special-use", "noselect", "pop3", "pop3-uidl", "pop3-size")
+
+
 def compare_box(name, x, y, ignore, compare):
-    for field in ("error", "uidvalidity", "uidnext", "exists", "order", "acl", "metadata"):
+    for field in BOX_FIELDS:
         if field not in ignore and (field in x or field in y):
-            if field in ("acl", "metadata") and (field not in x or field not in y):
+            if field in OPTIONAL and (field not in x or field not in y):
                 continue
             compare("%s: %s" % (name, field), x.get(field), y.get(field))
     first, second = x.get("messages", {}), y.get("messages", {})
@@ -300,6 +339,6 @@ def compare_box(name, x, y, ignore, compare):
         if uid not in first or uid not in second:
             compare("%s: uid %d" % (name, uid), uid in first, uid in second)
             continue
-        for field in ("flags", "date", "size", "body", "body_size", "text"):
-            if field not in ignore:
+        for field in MESSAGE_FIELDS:
+            if field not in ignore and (field not in OPTIONAL or (field in first[uid] and field in second[uid])):
                 compare("%s: uid %d: %s" % (name, uid, field), first[uid][field], second[uid][field])

@@ -59,7 +59,7 @@ static void open_store(bool frozen)
 	open_tree(&store->alt, "alt");
 	open_tree(&store->attachments, "att");
 	files = dbox_files_new(store, BOX, 'u', 0);
-	box = dbox_box_new(store, files, "INBOX", GUID);
+	box = dbox_box_new(store, files, "INBOX", GUID, NULL);
 }
 
 static void open_mdbox(unsigned keep)
@@ -67,7 +67,7 @@ static void open_mdbox(unsigned keep)
 	dbox_box_unref(box);
 	dbox_files_unref(files);
 	files = dbox_files_new(store, "storage", 'm', keep);
-	box = dbox_box_new(store, files, "INBOX", NULL);
+	box = dbox_box_new(store, files, "INBOX", NULL, NULL);
 }
 
 static void setup(void)
@@ -159,7 +159,7 @@ static int read_place(const struct dbox_place *place, struct body_info *info, st
 
 static int read_u(uint32_t n, struct buf *out, struct mbx_err *err)
 {
-	const struct dbox_place place = { .uid = n, .file = n };
+	const struct dbox_place place = { .uid = n, .at.file = n };
 	struct body_info info;
 
 	return read_place(&place, &info, out, err);
@@ -185,7 +185,7 @@ static const struct {
 
 START_TEST(sized)
 {
-	const struct dbox_place place = { .uid = 7, .file = 7 };
+	const struct dbox_place place = { .uid = 7, .at.file = 7 };
 	struct dbox_meta meta = { .has_received = true, .received = 1234567890 };
 	struct buf plain = { 0 }, stored = { 0 }, out = { 0 };
 	struct body *b = dbox_body_new(box, &place);
@@ -447,7 +447,7 @@ END_TEST
 
 START_TEST(shared)
 {
-	const struct dbox_place one = { .file = 1 }, two = { .file = 2 };
+	const struct dbox_place one = { .at.file = 1 }, two = { .at.file = 2 };
 	const struct dbox_meta meta = { 0 };
 	struct body_info a, b;
 	struct buf out = { 0 };
@@ -489,14 +489,19 @@ START_TEST(multi)
 		for (unsigned i = 0; i < MESSAGES; i++) {
 			struct dbox_place *p = &places[f * MESSAGES + i];
 
-			*p = (struct dbox_place){ .uid = 1, .file = f + 1, .offset = file.len };
-			p->shared = i % 5 == 0;
+			*p = (struct dbox_place){ .uid = 1,
+				                  .map_uid = 1 + f * MESSAGES + i,
+				                  .at = { .file = f + 1,
+				                          .offset = (uint32_t)file.len } };
+			p->at.shared = i % 5 == 0;
 			buf_reset(&out);
 			fill(&out, 100 + 777 * i);
 			meta.received = f * MESSAGES + i;
 			put_message(&file, out.data, out.len, &meta);
 			/* The map's size is a hint: 0, right, or wrong. */
-			p->size = i % 4 == 0 ? 0 : file.len - p->offset - (i % 4 == 1 ? 3 : 0);
+			p->at.size = i % 4 == 0
+			                 ? 0
+			                 : (uint32_t)file.len - p->at.offset - (i % 4 == 1 ? 3 : 0);
 		}
 		write_file(name, file.data, file.len);
 		free(name);
@@ -509,7 +514,7 @@ START_TEST(multi)
 		ck_assert_msg(read_body(bodies[at], &info, &out, &err) == 0, "%s", err.text);
 		ck_assert_uint_eq(out.len, 100 + 777 * (at % MESSAGES));
 		ck_assert_int_eq(info.internaldate, (int64_t)at);
-		ck_assert_int_eq(info.share_ino != 0, places[at].shared);
+		ck_assert_int_eq(info.share_ino != 0, places[at].at.shared);
 		ck_assert_int_eq(body_open(bodies[at], &again, &err), 0);
 		ck_assert(again.share_dev == info.share_dev && again.share_ino == info.share_ino);
 	}
@@ -518,10 +523,10 @@ START_TEST(multi)
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
 		body_close(bodies[i]);
 	ck_assert_uint_le(fs_open_files(), before + 5);
-	places[0].offset++;
+	places[0].at.offset++;
 	ck_assert_int_eq(read_place(&places[0], &info, &out, &err), -1);
 	ck_assert_ptr_nonnull(strstr(err.text, "root/storage/m.1: message at offset 10"));
-	places[0].offset = file.len + 1000000;
+	places[0].at.offset = file.len + 1000000;
 	ck_assert_int_eq(read_place(&places[0], &info, &out, &err), -1);
 	ck_assert_int_eq(err.scope, ERR_MSG);
 	buf_release(&file);

@@ -12,10 +12,9 @@ static void dump(struct buf *out, enum uidlist_kind kind, const char *text, size
 	struct uidlist u;
 	struct uidlist_entry e;
 	struct mbx_err err;
-	char *copy = malloc(len + 1); /* exact size, for the sanitizer */
+	char *copy = malloc(len == 0 ? 1 : len); /* exact size, for the sanitizer */
 	int ret;
 
-	copy = realloc(copy, len == 0 ? 1 : len);
 	memcpy(copy, text, len);
 	buf_reset(out);
 	if (uidlist_open(&u, kind, copy, len, ':', &err) < 0) {

@@ -1,7 +1,9 @@
 #include "tests/unit/treefix.h"
 
 #include "format/base/mem.h"
+#include "format/codec/dbox.h"
 #include "format/roots.h"
+#include "tests/unit/indexforge.h"
 
 #include <check.h>
 #include <errno.h>
@@ -69,6 +71,50 @@ static void write_hex(const char *path, const char *hex)
 	buf_release(&data);
 }
 
+static void write_log(const char *path, const char *records)
+{
+	static const struct forged_log header = FORGED_LOG;
+	struct buf data;
+
+	buf_init(&data);
+	forge_log(&data, &header, records);
+	write_file(path, buf_str(&data), data.len);
+	buf_release(&data);
+}
+
+/* Messages: "K<value>,K<value>:<body>", separated by ';'. */
+static void write_dbox(const char *path, char *messages)
+{
+	unsigned char header[DBOX_MSG_BYTES];
+	struct buf data;
+	char *message;
+
+	buf_init(&data);
+	dbox_line_put(&data, 1000000000);
+	while ((message = strsep(&messages, ";")) != NULL) {
+		char *meta = strsep(&message, ":"), *line;
+
+		dbox_msg_put(header, strlen(message));
+		buf_put(&data, header, sizeof(header));
+		buf_printf(&data, "%s\n\1\3\n", message);
+		while ((line = strsep(&meta, ",")) != NULL) {
+			if (*line != '\0')
+				buf_printf(&data, "%s\n", line);
+		}
+		buf_putc(&data, '\n');
+	}
+	write_file(path, buf_str(&data), data.len);
+	buf_release(&data);
+}
+
+/* '|' is LF. */
+static char *with_lines(char *text)
+{
+	for (char *p = text; *p != '\0'; p++)
+		*p = *p == '|' ? '\n' : *p;
+	return text;
+}
+
 static void make_node(const struct treefix *t, char kind, const char *path, char *rest)
 {
 	char *target;
@@ -79,9 +125,13 @@ static void make_node(const struct treefix *t, char kind, const char *path, char
 		ck_assert_msg(mkdir(path, 0700) == 0 || errno == EEXIST, "%s", path);
 		break;
 	case 'f':
-		for (char *p = rest; *p != '\0'; p++)
-			*p = *p == '|' ? '\n' : *p;
-		write_file(path, rest, strlen(rest));
+		write_file(path, with_lines(rest), strlen(rest));
+		break;
+	case 'i':
+		write_log(path, rest);
+		break;
+	case 'b':
+		write_dbox(path, with_lines(rest));
 		break;
 	case 'z':
 		write_hex(path, rest);
@@ -156,6 +206,10 @@ static void put_box(struct buf *out, const struct rec_box *b, bool guid)
 {
 	buf_printf(out, "B %s v%" PRIu32 " n%" PRIu32 " x%" PRIu64, b->path, b->uidvalidity,
 	           b->uidnext, b->expected);
+	if (b->highestmodseq != 0)
+		buf_printf(out, " h%" PRIu64, b->highestmodseq);
+	if (b->first_recent != 0)
+		buf_printf(out, " r%" PRIu32, b->first_recent);
 	if (guid && b->has_guid) {
 		buf_puts(out, " g");
 		buf_hex(out, b->guid, 16);
@@ -178,6 +232,10 @@ static void put_msg(struct buf *out, const struct rec_msg *m)
 {
 	buf_printf(out, "M %" PRIu32 " ", m->uid);
 	flags_put(out, m->flags);
+	if (m->modseq != 0)
+		buf_printf(out, " q%" PRIu64, m->modseq);
+	if (m->savedate != TIME_UNKNOWN)
+		buf_printf(out, " d%" PRId64, m->savedate);
 	for (size_t i = 0; i < m->keyword_count; i++)
 		buf_printf(out, "%s%s", i == 0 ? " k=" : ",", m->keywords[i]);
 	if (m->name != NULL)

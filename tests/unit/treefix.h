@@ -8,8 +8,10 @@
  * Stores written as text, and what a reader gives as text, so that a rule is a row of a table.
  *
  * A tree is one node a line, parents are made: "d PATH", "f PATH CONTENT" ('|' is LF), "z PATH HEX"
- * (bytes), "l PATH TARGET" (symbolic link), "h PATH OTHER" (hard link), "p PATH" (pipe). Files have
- * the mtime 1000000000. '%' in a path or content stands for the tree's own directory.
+ * (bytes), "l PATH TARGET" (symbolic link), "h PATH OTHER" (hard link), "p PATH" (pipe), "i PATH
+ * RECORDS" (a dovecot.index.log, indexforge.h), "b PATH META:BODY[;META:BODY]..." (a dbox file;
+ * lines of metadata separated by ',', '|' in a body is LF). Files have the mtime 1000000000. '%' in
+ * a path or content stands for the tree's own directory.
  */
 struct treefix {
 	char *dir; /* a temporary directory */
@@ -24,10 +26,11 @@ char *treefix_path(const struct treefix *t, const char *rel); /* caller frees */
  * Records as text, one a line:
  *
  *     A <kind> <name>[ <value>]
- *     B <path> v<uidvalidity> n<uidnext> x<expected> g<guid>[ +invented][ +derived][ +noselect]
- *        [ use=...][ acl=<identifier>:<rights>;...][ md=<entry>=<value>;...]
- *     M <uid> <flags>[ k=...][ n=<name>][ g=<guid>][ u=<uidl>][ o=<order>] s<size> "<body>"
- *     M <uid> ... changed | unreadable <code>
+ *     B <path> v<uidvalidity> n<uidnext> x<expected>[ h<highestmodseq>][ r<first-recent>] g<guid>
+ *        [ +invented][ +derived][ +noselect][ use=...][ acl=<identifier>:<rights>;...]
+ *        [ md=<entry>=<value>;...]
+ *     M <uid> <flags>[ q<modseq>][ d<savedate>][ k=...][ n=<name>][ g=<guid>][ u=<uidl>][
+ * o=<order>] [ t=<internaldate>][ +shared] s<size> "<body>" M <uid> ... changed | unreadable <code>
  *     X <uid> <reason>
  *     E <messages> <unreadable>
  *     Z <boxes> <messages> <unreadable> <changed> <status> <code>

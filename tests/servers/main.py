@@ -1,0 +1,10 @@
+"""All tests of real servers: main.py [pattern...]"""
+import os
+import sys
+
+import harness
+import test_matrix
+import test_servers
+
+if __name__ == "__main__":
+    sys.exit(harness.run([test_matrix, test_servers], sys.argv[1:], int(os.environ.get("MBX_TEST_JOBS", os.cpu_count()))))

@@ -1,0 +1,27 @@
+"""Names that a destination cannot have, and what they become there (settled point 15)."""
+import hashlib
+import re
+
+# Regular expressions of what a level cannot have; the part that matches becomes "_", and a digest is added.
+FORBIDDEN = {
+    "maildir++": r"\.",
+    "fs": r"^c(?=ur$)|^n(?=ew$)|^t(?=mp$)",
+    "courier": "[\\.\U00010000-\U0010ffff]",
+}
+
+
+def mapped(kind, path):
+    """What a path becomes in a store of this kind."""
+    levels = []
+    for n, level in enumerate(path):
+        changed = re.sub(FORBIDDEN.get(kind, r"$^"), "_", level)
+        if changed != level:
+            changed += "~" + hashlib.sha256("/".join(path[:n + 1]).encode()).hexdigest()[:8]
+        levels.append(changed)
+    return tuple(levels)
+
+
+def snapshot_in(kind, snap):
+    """What a snapshot has to become in a store of this kind."""
+    return {key: {mapped(kind, p): v for p, v in value.items()} if key in ("folders", "boxes") else
+            sorted(mapped(kind, p) for p in value) if key == "subscribed" else value for key, value in snap.items()}

@@ -1,0 +1,130 @@
+"""Every reader with every writer: what a client sees differs in exactly what the loss report says, and in nothing else."""
+import unittest
+
+import fill
+import moving
+import snapshot
+from harness import Base, here
+from names import snapshot_in
+
+KINDS = {"maildir++": "maildir", "fs": "maildir", "courier": "courier", "sdbox": "sdbox", "mdbox": "mdbox", "mbox": "mbox"}
+
+# What each reader tells that some writer cannot hold, and what each writer holds of it: names as in a loss report.
+TELLS = {
+    "maildir": {"guid", "mailbox-guid", "acl", "mailbox-metadata", "metadata", "sharing", "uidl", "order"},
+    "courier": {"acl", "sharing", "uidl", "order"},
+}
+HOLDS = {
+    "maildir": TELLS["maildir"],
+    "courier": {"acl", "sharing", "uidl"},
+}
+# What a client sees of each field; the other fields of TELLS it does not see.
+SEEN = {
+    "guid": {"guid"}, "mailbox-guid": {"box_guid"}, "modseq": {"modseq", "highestmodseq"}, "savedate": {"savedate"},
+    "recent": {"recent"}, "mailbox-metadata": {"metadata"}, "metadata": {"metadata"},
+    "uidl": {"uidl", "pop3-uidl"}, "order": {"uidl_order", "pop3-uidl", "pop3-size"},
+}
+# What a pair loses beyond fields, where the destination has no form for some values: loss, what a client sees of it.
+NAMES = {"name-mapped": set()}
+TO_COURIER = {"name-mapped": set(), "uidl": {"pop3-uidl"}}
+VALUES = {
+    ("maildir++", "courier"): TO_COURIER,
+    ("fs", "courier"): TO_COURIER | {"noselect": {"noselect"}},
+    ("maildir++", "fs"): NAMES,
+    ("fs", "maildir++"): NAMES | {"noselect": {"noselect"}},
+}
+# What a kind of server does not show at all, so that its loss cannot be seen.
+HIDDEN = {"courier": {"guid", "mailbox-guid", "mailbox-metadata", "metadata"}}
+# What two kinds of servers show in their own way: rights have other letters, the roles of mailboxes are settings.
+SERVERS = {"acl", "special-use"}
+# What mbxverify sees of a loss, too.
+VERIFIED = {"order"}
+
+
+def pairs():
+    """(source kind, destination kinds) of what the programs can do."""
+    readers, writers = moving.drivers("mbxexport"), moving.drivers("mbximport")
+    for source, driver in KINDS.items():
+        if driver in readers:
+            yield source, [kind for kind in KINDS if KINDS[kind] in writers]
+
+
+class Row(Base):
+    """One account of one kind, moved to all kinds."""
+
+    kind = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.source = here.account(cls.kind)
+        fill.whole(cls.source, here.migrated())
+        cls.before = snapshot.take(cls.source)
+
+    def move_to(self, kind):
+        source, destination = KINDS[self.kind], KINDS[kind]
+        values = VALUES.get((self.kind, kind), {})
+        lost = (TELLS[source] - HOLDS[destination] if source != destination else set()) | set(values)
+        # What a client may see differ: what is lost, and what the reader never told.
+        unlike = set().union(*(SEEN[f] for f in SEEN if f in lost or f not in TELLS[source]), *values.values())
+        if (source == "courier") != (destination == "courier"):
+            unlike |= SERVERS
+        account = self.import_to(kind, lost)
+        self.mark_logs()
+        after = snapshot.take(account)
+        self.same(snapshot_in(kind, self.before), after, unlike)
+        for field in lost & set(SEEN) - HIDDEN.get(destination, set()):
+            self.assertTrue(snapshot.diff(snapshot_in(kind, self.before), after, set(snapshot.FIELDS) - {"pop3"} - SEEN[field]), field)
+        self.no_complaints()
+        # And again: what the server made of its first look has to be the same at the second.
+        self.same(after, snapshot.take(account))
+        self.owned(account)
+        self.use(account, after)
+        self.no_complaints()
+
+    def import_to(self, kind, lost):
+        """Moves the account; the loss report names exactly the given losses, and mbxverify finds no others."""
+        account = here.account(kind)
+        report = "%s/%s.json" % (here.work.dir, account.name)
+        moving.move(self.source, account, import_options=("--report", report))
+        found = moving.losses(report)
+        self.assertEqual(set(found), lost, found)
+        moving.verify(self.source, account, ignore=lost & VERIFIED)
+        return account
+
+    def use(self, account, seen):
+        """Mail goes on: new mail has the next UID, flags stay, what is expunged is gone. In some of the mailboxes."""
+        used = dict(list(seen["boxes"].items())[::5])
+        imap = snapshot.Imap(account)
+        for path, box in used.items():
+            wire = snapshot.quote(imap.wire(path))
+            answer = imap.ok("append", wire, "(\\Flagged new)", None, b"Subject: new\r\n\r\nnew\r\n")
+            if not account.is_courier:
+                self.assertIn(b"APPENDUID %d %d" % (box["uidvalidity"], box["uidnext"]), answer[0], path)
+            imap.ok("select", wire)
+            imap.ok("store", "1", "+FLAGS", "(\\Deleted)")
+            imap.ok("store", "1:*", "+FLAGS", "(\\Answered)")
+            imap.ok("expunge")
+        imap.logout()
+        now = snapshot.take(account)
+        for path, box in used.items():
+            before, after = box["messages"], now["boxes"][path]["messages"]
+            left = [uid for uid in list(before)[1:] if "\\Deleted" not in before[uid]["flags"]]
+            self.assertEqual(list(after), (left + [box["uidnext"]])[not before:], path)
+            for uid in left:
+                flags = tuple(sorted(set(before[uid]["flags"]) | {"\\Answered"}))
+                self.assertEqual((after[uid]["body"], after[uid]["flags"]), (before[uid]["body"], flags), path)
+        for path in set(seen["boxes"]) - set(used):
+            self.assertEqual(now["boxes"][path]["messages"], seen["boxes"][path]["messages"], path)
+
+
+def add_rows(module):
+    """A class for each source, a test for each destination."""
+    for source, kinds in pairs():
+        row = type("From_" + source, (Row,), {"kind": source, "__module__": __name__})
+        for kind in kinds:
+            setattr(row, "test_to_" + kind, lambda self, kind=kind: self.move_to(kind))
+        module[row.__name__] = row
+
+
+add_rows(globals())
+del Row  # no test by itself
