@@ -245,22 +245,17 @@ static void take_extensions(struct main_file *m)
 	}
 }
 
-/* The name at an offset: without control characters, and ended. Empty if it is not. */
+/* The name at an offset; empty if it has no end. */
 static struct slice keyword_name(struct slice names, uint32_t offset)
 {
 	const char *nul;
-	struct slice name;
 
 	if (offset >= names.len)
 		return slice_of("", 0);
 	nul = memchr(names.ptr + offset, '\0', names.len - offset);
 	if (nul == NULL)
 		return slice_of("", 0);
-	name = slice_of(names.ptr + offset, (size_t)(nul - names.ptr) - offset);
-	for (size_t i = 0; i < name.len; i++)
-		if (((unsigned char)name.ptr[i] & 0x7f) < 32)
-			return slice_of("", 0);
-	return name;
+	return slice_of(names.ptr + offset, (size_t)(nul - names.ptr) - offset);
 }
 
 /* Keyword i of the file gets its number: that of an equal name if there was one. One without a
@@ -284,8 +279,8 @@ static void take_keyword(struct main_file *m, uint32_t i, struct slice name, uin
 static void take_keywords(struct main_file *m)
 {
 	const struct dext *ext = dext_find(m->r->store, "keywords");
+	struct slice names = slice_of("", 0);
 	uint32_t count = 0, unknown = 0;
-	struct slice names;
 	uint64_t table;
 
 	if (ext == NULL)
@@ -304,7 +299,8 @@ static void take_keywords(struct main_file *m)
 		return;
 	}
 	m->keywords_ext = (size_t)(ext - m->r->store->exts);
-	names = slice_of((const char *)ext->header.data + table, ext->header_size - table);
+	if (table < ext->header_size)
+		names = slice_of((const char *)ext->header.data + table, ext->header_size - table);
 	m->keywords = xcalloc(count, sizeof(*m->keywords));
 	m->keyword_count = count;
 	if (names.len > 0 && names.ptr[names.len - 1] != '\0')
@@ -359,7 +355,7 @@ static void take_record(struct main_file *m, const unsigned char *rec)
 	uint32_t uid = get32(rec), i = s->count;
 
 	m->last_uid = uid;
-	if (uid == 0 || (i > 0 && uid <= s->uids[i - 1])) {
+	if (uid == 0 || uid == UINT32_MAX || (i > 0 && uid <= s->uids[i - 1])) {
 		dreplay_note(m->r, "UIDs do not ascend");
 		return;
 	}

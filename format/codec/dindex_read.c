@@ -206,13 +206,11 @@ static bool find_first(const struct dreplay *r, struct dplace from, struct view 
 	for (i = r->first_log; i <= v->last && r->logs[i].seq != from.seq; i++)
 		;
 	v->first = i;
-	v->offset = from.offset;
-	if (i > v->last)
-		return skip_to_reset(r, from.seq, v);
-	if (v->offset == 0)
-		v->offset = r->logs[i].header_size;
-	if (i != v->last && r->logs[i].seq + 1 != r->logs[v->last].seq)
-		return skip_to_reset(r, from.seq + 1, v);
+	v->offset = from.offset == 0 && i <= v->last ? r->logs[i].header_size : from.offset;
+	if (i > v->last && !skip_to_reset(r, from.seq, v))
+		return false;
+	if (v->first != v->last && r->logs[v->first].seq + 1 != r->logs[v->last].seq)
+		return skip_to_reset(r, r->logs[v->first].seq + 1, v);
 	return true;
 }
 
@@ -461,6 +459,7 @@ static int read_all(struct dreplay *r, const struct dindex_want *want)
 		ret = dreplay_main(r);
 	if (ret != DINDEX_READ)
 		return ret;
+	mend(r);
 	open_logs(r);
 	if (!r->files->has_main && r->first_log == NO_LOGS) {
 		mbx_fail_code(r->err, ERR_USER, r->files->has_log ? MBX_IOERR : MBX_NOINPUT, "%s",

@@ -271,6 +271,334 @@ START_TEST(log_alone)
 }
 END_TEST
 
+/* A log is what of it is complete: cut anywhere, it is as if its last records had never come. */
+START_TEST(cut_log)
+{
+	static const char *const records[] = {
+		V "append 1 2 3",
+		"intro modseq 16 8 8 0 0; ext-header 0 02000000000000000000000000000000",
+		"kw +a 1 2",
+		"boundary 64; flags 1 3 08 00 0; kw-reset 2 2; expunge 1 1",
+		"intro x 4 2 2 0 0; rec 3 0102",
+		"append 4 5",
+	};
+	struct forged_log header = FORGED_LOG;
+	struct buf text, log, out, expect;
+
+	buf_init(&text);
+	buf_init(&log);
+	buf_init(&out);
+	buf_init(&expect);
+	forge_log(&log, &header, "");
+	for (size_t cut = 0; cut < log.len; cut++) {
+		log.len = cut;
+		ck_assert_int_eq(dump(&out, NULL, &log, NULL, false), DINDEX_NONE);
+		log.len = 40;
+	}
+	for (size_t k = 0; k < ARRAY_SIZE(records); k++) {
+		char *copy = xstrdup(records[k]), *save = NULL;
+		bool whole = strncmp(records[k], "boundary", 8) == 0;
+
+		dump(&expect, NULL, &log, NULL, false);
+		for (char *one = whole ? copy : strtok_r(copy, ";", &save); one != NULL;
+		     one = whole ? NULL : strtok_r(NULL, ";", &save)) {
+			size_t before = log.len, full;
+
+			buf_printf(&text, "%s;", one);
+			buf_reset(&log);
+			forge_log(&log, &header, buf_str(&text));
+			full = log.len;
+			for (log.len = before; log.len < full; log.len++) {
+				dump(&out, NULL, &log, NULL, false);
+				ck_assert_str_eq(buf_str(&out), buf_str(&expect));
+			}
+			dump(&expect, NULL, &log, NULL, false);
+		}
+		free(copy);
+	}
+	ck_assert_str_eq(buf_str(&expect), "2/08@5~x0000 3/08@4~x0102 4/00@7~x0000 5/00@7~x0000 "
+	                                   "next 6 high 7 v9 x:00000000");
+	buf_release(&text);
+	buf_release(&log);
+	buf_release(&out);
+	buf_release(&expect);
+}
+END_TEST
+
+/* Main indexes. */
+
+#define MAIN(...)                                                                                  \
+	{                                                                                          \
+		7, 9, 5, 4, 3, 2, 40, __VA_ARGS__                                                  \
+	}
+#define THREE "1/00/0100 2/08/0203 4/1f/0405"
+static const struct {
+	const char *name;
+	struct forged_main main;
+	const char *log; /* NULL: none */
+	struct forged_log header;
+	const char *expect;
+} mains[] = {
+	{ "alone", MAIN("x - 2 2 0", THREE), NULL, FORGED_LOG,
+	  "1/00~x0100 2/08~x0203 4/1f~x0405 next 5 high 1 recent 4 v9" },
+	{ "with a log that goes on",
+	  MAIN("x - 2 2 0", THREE),
+	  "append 7; flags 1 1 08 00 0",
+	  { 7, 2, 1, 40, 50, 3 },
+	  "1/08~x0100 2/08~x0203 4/1f~x0405 7/00~x0000 next 8 high 52 recent 4 v9" },
+	{ "with a log that resets it",
+	  MAIN("x - 2 2 0", THREE),
+	  "append 1",
+	  { 7, 2, 0, 0, 1, 3 },
+	  "1/00 next 2 high 2 (no UIDVALIDITY)" },
+	{ "part of the log is in it",
+	  { 7, 9, 5, 4, 1, 2, 56, NULL, "4/00" },
+	  "append 4; append 5",
+	  { 7, 2, 0, 0, 1, 3 },
+	  "4/00 5/00 next 6 high 3 recent 4 v9" },
+	{ "the log is rotated",
+	  { 7, 9, 5, 4, 1, 2, 56, NULL, "4/00" },
+	  "append 5",
+	  { 7, 3, 2, 56, 9, 3 },
+	  "4/00 5/00 next 6 high 10 recent 4 v9" },
+	{ "the log before is missing",
+	  { 7, 9, 5, 4, 1, 2, 40, NULL, "4/00" },
+	  "append 5",
+	  { 7, 3, 2, 56, 9, 3 },
+	  "again: the log to begin with is not there" },
+	{ "the log is older",
+	  { 7, 9, 5, 4, 1, 4, 40, NULL, "4/00" },
+	  "append 5",
+	  { 7, 3, 2, 56, 9, 3 },
+	  "again: the log to begin with is not there" },
+	{ "the log is shorter",
+	  { 7, 9, 5, 4, 1, 2, 400, NULL, "4/00" },
+	  "append 5",
+	  { 7, 2, 1, 56, 9, 3 },
+	  "again: a place behind the end of the log" },
+	{ "not at a record",
+	  { 7, 9, 5, 4, 1, 2, 44, NULL, "4/00" },
+	  "append 5 6",
+	  { 7, 2, 1, 56, 9, 3 },
+	  "4/00 next 5 high 10 recent 4 v9 (log: no record at 44)" },
+	{ "the log is of another index",
+	  MAIN(NULL, "1/00 2/00 4/00"),
+	  "append 5",
+	  { 8, 2, 1, 40, 1, 3 },
+	  "1/00 2/00 4/00 next 5 high 1 recent 4 v9 (the log is of another index)" },
+	{ "keywords",
+	  MAIN("keywords 0200000000000000000000000000000002000000610042637900 2 1 0",
+	       "1/00/01 2/00/0200 4/00/ff01"),
+	  "kw +bcy 1 1; kw +d 2 2",
+	  { 7, 2, 1, 40, 1, 3 },
+	  "1/00=a,Bcy 2/00=Bcy,d 4/00=a,Bcy next 5 high 3 recent 4 v9" },
+	{ "modseqs",
+	  MAIN("modseq 14000000000000000200000028000000 8 8 0",
+	       "1/00/0a00000000000000 2/00/1100000000000000 4/00/0000000000000000"),
+	  "flags 1 1 08 00 0; append 9",
+	  { 7, 2, 1, 40, 20, 3 },
+	  "1/08@21 2/00@17 4/00@22 9/00@22 next 10 high 22 recent 4 v9" },
+	{ "modseqs that lag behind",
+	  { 7, 9, 5, 4, 2, 2, 56, "modseq 05000000000000000200000028000000 8 8 0",
+	    "1/00/0000000000000000 4/00/0000000000000000" },
+	  "append 4; flags 1 1 08 00 0",
+	  { 7, 2, 1, 40, 5, 3 },
+	  "1/08@7 4/00@6 next 5 high 7 recent 4 v9" },
+	{ "more announced",
+	  { 7, 9, 5, 4, 9, 2, 40, NULL, "1/00 2/00" },
+	  NULL,
+	  FORGED_LOG,
+	  "1/00 2/00 next 5 high 1 recent 4 v9 (9 messages announced, 2 there)" },
+	{ "fewer announced",
+	  { 7, 9, 5, 4, 1, 2, 40, NULL, "1/00 2/00" },
+	  NULL,
+	  FORGED_LOG,
+	  "1/00 next 5 high 1 recent 4 v9" },
+	{ "UIDs that do not ascend",
+	  { 7, 9, 5, 4, 4, 2, 40, NULL, "1/00 3/00 2/00 4/00" },
+	  NULL,
+	  FORGED_LOG,
+	  "1/00 3/00 4/00 next 5 high 1 recent 4 v9 (UIDs do not ascend)" },
+	{ "next UID too low",
+	  { 7, 9, 3, 2, 2, 2, 40, NULL, "1/00 8/00" },
+	  NULL,
+	  FORGED_LOG,
+	  "1/00 8/00 next 9 high 1 recent 2 v9 (next UID 3, last UID 8)" },
+	{ "last UID 0",
+	  { 7, 9, 3, 2, 2, 2, 40, NULL, "1/00 0/00" },
+	  NULL,
+	  FORGED_LOG,
+	  "none: the last message has UID 0" },
+	{ "an extension twice", MAIN("x - 2 2 0;x - 2 2 0", "1/00/01020304 2/00 4/00"), NULL,
+	  FORGED_LOG,
+	  "1/00~x0102 2/00~x0000 4/00~x0000 next 5 high 1 recent 4 v9 (extension \"x\" is damaged)" },
+	{ "an extension's header", MAIN("x 0102030405 0 0 0;y - 4 4 0", "1/00/01020304 2/00 4/00"),
+	  NULL, FORGED_LOG,
+	  "1/00~y01020304 2/00~y00000000 4/00~y00000000 next 5 high 1 recent 4 v9 x:0102030405" },
+};
+
+START_TEST(main_index)
+{
+	struct buf main, log, out;
+
+	buf_init(&main);
+	buf_init(&log);
+	buf_init(&out);
+	forge_main(&main, &mains[_i].main);
+	if (mains[_i].log != NULL)
+		forge_log(&log, &mains[_i].header, mains[_i].log);
+	dump(&out, &main, mains[_i].log != NULL ? &log : NULL, NULL, false);
+	ck_assert_msg(strcmp(buf_str(&out), mains[_i].expect) == 0, "%s:\n%s\nnot\n%s",
+	              mains[_i].name, buf_str(&out), mains[_i].expect);
+	buf_release(&main);
+	buf_release(&log);
+	buf_release(&out);
+}
+END_TEST
+
+/* Bytes of a main index that make it none. */
+static const struct {
+	const char *name;
+	unsigned at, value;
+	const char *expect;
+} broken[] = {
+	{ "version", 0, 6, "none: not version 7" },
+	{ "marked", 20, 1, "none: marked corrupted" },
+	{ "byte order", 12, 0, "none: made on a machine of another byte order" },
+	{ "base header", 2, 119, "none: wrong header sizes" },
+	{ "header", 4, 119, "none: wrong header sizes" },
+	{ "header larger than the file", 6, 1, "none: shorter than its header" },
+	{ "records", 8, 4, "none: wrong record size" },
+	{ "a later minor version", 1, 4, "1/00 next 2 high 1 v9" },
+	{ "no first recent UID", 48, 0, "1/00 next 2 high 1 v9 (first recent UID 0, next UID 2)" },
+	{ "first recent UID too high", 48, 9,
+	  "1/00 next 2 high 1 recent 2 v9 (first recent UID 9, next UID 2)" },
+	{ "seen", 40, 2, "1/00 next 2 high 1 v9 (more messages seen or deleted than there are)" },
+	{ "low water", 52, 9, "1/00 next 2 high 1 v9 (low-water marks above the next UID)" },
+	{ "no UIDVALIDITY", 24, 0, "1/00 next 2 high 1 (no UIDVALIDITY)" },
+};
+
+START_TEST(broken_main)
+{
+	static const struct forged_main m = { 7, 9, 2, 1, 1, 2, 40, NULL, "1/00" };
+	struct buf main, out;
+
+	buf_init(&main);
+	buf_init(&out);
+	forge_main(&main, &m);
+	main.data[broken[_i].at] = (unsigned char)broken[_i].value;
+	dump(&out, &main, NULL, NULL, false);
+	ck_assert_msg(strcmp(buf_str(&out), broken[_i].expect) == 0, "%s:\n%s\nnot\n%s",
+	              broken[_i].name, buf_str(&out), broken[_i].expect);
+	buf_release(&main);
+	buf_release(&out);
+}
+END_TEST
+
+/* Whatever is missing of a main index: none, or the messages that are whole. */
+START_TEST(cut_main)
+{
+	static const struct forged_main m = MAIN("x 0102 2 2 0", THREE);
+	struct buf main, out;
+	size_t full, header;
+
+	buf_init(&main);
+	buf_init(&out);
+	forge_main(&main, &m);
+	full = main.len;
+	header = full - 3 * 8;
+	for (main.len = 0; main.len < full; main.len++) {
+		char expect[64];
+		int ret = dump(&out, &main, NULL, NULL, false);
+
+		snprintf(expect, sizeof(expect), "(3 messages announced, %zu there)",
+		         main.len < header ? 0 : (main.len - header) / 8);
+		if (main.len < header)
+			ck_assert_int_eq(ret, DINDEX_NONE);
+		else
+			ck_assert_ptr_nonnull(strstr(buf_str(&out), expect));
+	}
+	buf_release(&main);
+	buf_release(&out);
+}
+END_TEST
+
+/* Two logs: what was before, and what goes on. */
+static const struct {
+	const char *name, *log2, *log;
+	struct forged_log header2, header;
+	bool settle;
+	const char *expect;
+} rotated[] = {
+	{ "no main index",
+	  V "append 1 2",
+	  "append 3; expunge 1 1",
+	  { 7, 2, 0, 0, 1, 3 },
+	  { 7, 3, 2, 72 + 8, 2, 3 },
+	  false,
+	  "2/00 3/00 next 4 high 4 v9" },
+	{ "extensions are counted on",
+	  V "append 1; intro x 0 2 2 0 0",
+	  "intro-id 0 0 2 2 0 0; rec 1 0102",
+	  { 7, 2, 0, 0, 1, 3 },
+	  { 7, 3, 2, 104, 2, 3 },
+	  false,
+	  "1/00~x0102 next 2 high 2 v9" },
+	{ "of another size",
+	  V "append 1 2",
+	  "append 3",
+	  { 7, 2, 0, 0, 1, 3 },
+	  { 7, 3, 2, 88, 2, 3 },
+	  false,
+	  "again: the log before has another size than it should" },
+	{ "of another index",
+	  V "append 1 2",
+	  "append 3",
+	  { 8, 2, 0, 0, 1, 3 },
+	  { 7, 3, 2, 80, 2, 3 },
+	  false,
+	  "again: the log to begin with is not there" },
+	{ "one between is missing",
+	  V "append 1 2",
+	  "append 3",
+	  { 7, 2, 0, 0, 1, 3 },
+	  { 7, 4, 3, 80, 2, 3 },
+	  false,
+	  "again: the log to begin with is not there" },
+	{ "and stays missing",
+	  V "append 1 2",
+	  "append 3",
+	  { 7, 2, 0, 0, 1, 3 },
+	  { 7, 4, 3, 80, 2, 3 },
+	  true,
+	  "3/00 next 4 high 3 (the log to begin with is not there)" },
+	{ "a log that begins anew",
+	  V "append 1 2",
+	  V "append 1",
+	  { 7, 2, 0, 0, 1, 3 },
+	  { 7, 3, 0, 0, 2, 3 },
+	  false,
+	  "1/00 next 2 high 3 v9" },
+};
+
+START_TEST(two_logs)
+{
+	struct buf log, log2, out;
+
+	buf_init(&log);
+	buf_init(&log2);
+	buf_init(&out);
+	forge_log(&log2, &rotated[_i].header2, rotated[_i].log2);
+	forge_log(&log, &rotated[_i].header, rotated[_i].log);
+	dump(&out, NULL, &log, &log2, rotated[_i].settle);
+	ck_assert_msg(strcmp(buf_str(&out), rotated[_i].expect) == 0, "%s:\n%s\nnot\n%s",
+	              rotated[_i].name, buf_str(&out), rotated[_i].expect);
+	buf_release(&log);
+	buf_release(&log2);
+	buf_release(&out);
+}
+END_TEST
+
 /* Whole indexes, written and read again. */
 
 static int collect(void *ctx, const void *data, size_t len, struct mbx_err *err)
@@ -377,6 +705,11 @@ Suite *dindex_suite(void)
 	TCase *tc = tcase_create("log");
 
 	tcase_add_loop_test(tc, log_alone, 0, ARRAY_SIZE(logs));
+	tcase_add_test(tc, cut_log);
+	tcase_add_loop_test(tc, main_index, 0, ARRAY_SIZE(mains));
+	tcase_add_loop_test(tc, broken_main, 0, ARRAY_SIZE(broken));
+	tcase_add_test(tc, cut_main);
+	tcase_add_loop_test(tc, two_logs, 0, ARRAY_SIZE(rotated));
 	tcase_add_loop_test(tc, round_trip, 0, ARRAY_SIZE(written));
 	suite_add_tcase(s, tc);
 	return s;
