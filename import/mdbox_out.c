@@ -24,6 +24,8 @@
 #define WRITE_BYTES (1024u * 1024) /* at once */
 #define NAME_BYTES  16             /* "m.<id>" */
 
+unsigned mdbox_refs_max = MDBOX_REFS_MAX;
+
 /* A message that several mailboxes have. */
 struct shared {
 	uint32_t map_uid;

@@ -35,6 +35,8 @@ struct mdbox_out_opts {
 #define MDBOX_REFS_MAX    32767u /* the server itself makes no more, though two bytes hold twice */
 #define MDBOX_SIZE_MAX    UINT32_MAX
 
+extern unsigned mdbox_refs_max; /* set by tests */
+
 struct mdbox_place {
 	uint32_t map_uid;
 	uint32_t file, offset;

@@ -157,7 +157,7 @@ static int same(struct dbox_user *u, const struct rec_msg *msg, struct dbox_meta
 	meta->mailbox = slice_str(box_in_hand(&u->w)->name + strlen(u->w.box_prefix));
 	if (m->out == NULL)
 		return list(m, msg, meta, &place, err);
-	if (equal && shared->refs < MDBOX_REFS_MAX) {
+	if (equal && shared->refs < mdbox_refs_max) {
 		mdbox_out_share(m->out, shared);
 		return list(m, msg, meta, shared, err);
 	}
@@ -167,7 +167,7 @@ static int same(struct dbox_user *u, const struct rec_msg *msg, struct dbox_meta
 	if (equal) {
 		/* From now on this one is shared. */
 		losses_add(u->w.opts.losses, "sharing", box_in_hand(&u->w)->path,
-		           "copied: more than %u messages with one body", MDBOX_REFS_MAX);
+		           "copied: more than %u messages with one body", mdbox_refs_max);
 		*shared = place;
 	}
 	return list(m, msg, meta, &place, err);

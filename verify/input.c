@@ -225,5 +225,11 @@ bool input_layout(const struct input *in, const char *path, struct buf *out)
 	if (escape != NULL)
 		naming.escape = *escape;
 	naming.dirname = key_value(in->spec, "DIRNAME");
+	if (strcmp(in->driver->name, "sdbox") == 0 || strcmp(in->driver->name, "mdbox") == 0) {
+		naming.layout = FOLDER_FS;
+		naming.apart = true;
+		if (naming.dirname == NULL)
+			naming.dirname = "dbox-Mails";
+	}
 	return folder_map_path(&naming, path, out);
 }

@@ -124,6 +124,11 @@ void writefix_sample(void)
 	(void)script_stream(&wf.s, 4, "torn", true);
 	wf.best = MBX_DIFFERENT;
 	script_box(&wf.s, "Sent/2001");
+	/* Unknown ones become those of the run. */
+	for (size_t i = 0; i < wf.s.count; i++) {
+		if (wf.s.recs[i]->kind == REC_MSG)
+			wf.s.recs[i]->msg.savedate = 1100000000;
+	}
 }
 
 /* ---- failures and crashes ---- */
