@@ -2,10 +2,11 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
-from servers import clean_environment
+from servers import clean_environment, readable_by_owner
 
 BIN = os.path.abspath(os.environ.get("MBX_BIN", "build/bin"))
 
@@ -16,6 +17,16 @@ class Failed(AssertionError):
 
 def program(name):
     return os.path.join(BIN, name)
+
+
+def program_of_owner(work, name):
+    """The same where the mail owner can run it, as over ssh: a checkout below /root is closed to others."""
+    if readable_by_owner(program(name)):
+        return program(name)
+    copy = os.path.join(work.dir, name)
+    if not os.path.exists(copy):
+        shutil.copy(program(name), copy)
+    return copy
 
 
 def store(account, keys="", escape=""):
@@ -50,6 +61,7 @@ def move(source, destination, export_options=(), import_options=(), ssh=None, wa
     exporter = [program("mbxexport"), "-u", user, *export_options, store(source, **keys)]
     env = None
     if ssh is not None:
+        exporter[0] = program_of_owner(ssh.work, "mbxexport")
         exporter, env = ssh.command(shell_words(exporter)), ssh.client_env
     importer = [program("mbximport"), *import_options, store(destination, **keys)]
     first, second, first_text, second_text = pipe(exporter, importer, env)
