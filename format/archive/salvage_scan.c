@@ -1,5 +1,6 @@
 #include "format/archive/salvage_scan.h"
 
+#include "format/base/buf.h"
 #include "format/base/mem.h"
 #include "format/base/xio.h"
 
@@ -11,7 +12,9 @@
 static const unsigned char seal_start[] = { 0x5d, 0x2a, 0x4d, 0x18, SEAL_BYTES, 0,
 	                                    0,    0,    'M',  'B',  'X',        'S' };
 
-#define LOOK_BYTES (1024 * 1024)
+/* Where nothing is lost the next seal is at hand; else it is looked for with ever larger reads. */
+#define LOOK_FIRST SEAL_FRAME_BYTES
+#define LOOK_BYTES ((size_t)1024 * 1024)
 
 struct scan {
 	struct seekread *in;
@@ -20,34 +23,34 @@ struct scan {
 	uint64_t chain_seq;                /* what that would vouch for; 0: nothing */
 	struct seek_entry *table;          /* of the file's end; NULL: none */
 	size_t table_count;
+	struct buf window; /* what is looked through */
 };
 
 /* The offset of the next thing that begins like a seal, at or behind *at. 1, 0 none, -1. */
-static int look(const struct scan *s, uint64_t *at, struct mbx_err *err)
+static int look(struct scan *s, uint64_t *at, struct mbx_err *err)
 {
-	unsigned char *window = xmalloc(LOOK_BYTES);
-	int rc = 0;
+	size_t len = LOOK_FIRST;
 
-	while (rc == 0 && *at + SEAL_FRAME_BYTES <= s->in->size) {
-		ssize_t n = pread_full(s->in->fd, window, LOOK_BYTES, *at);
+	while (*at + SEAL_FRAME_BYTES <= s->in->size) {
 		const unsigned char *hit;
+		ssize_t n;
 
-		if (n < 0) {
-			rc = mbx_fail(err, ERR_FATAL, errno, "read the archive");
-			break;
-		}
+		buf_reset(&s->window);
+		buf_reserve(&s->window, len);
+		n = pread_full(s->in->fd, s->window.data, len, *at);
+		if (n < 0)
+			return mbx_fail(err, ERR_FATAL, errno, "read the archive");
 		if ((size_t)n < sizeof(seal_start))
-			break;
-		hit = memmem(window, (size_t)n, seal_start, sizeof(seal_start));
+			return 0;
+		hit = memmem(s->window.data, (size_t)n, seal_start, sizeof(seal_start));
 		if (hit != NULL) {
-			*at += (uint64_t)(hit - window);
-			rc = 1;
-		} else {
-			*at += (uint64_t)n - sizeof(seal_start) + 1;
+			*at += (uint64_t)(hit - s->window.data);
+			return 1;
 		}
+		*at += (uint64_t)n - sizeof(seal_start) + 1;
+		len = len < LOOK_BYTES / 4 ? 4 * len : LOOK_BYTES;
 	}
-	free(window);
-	return rc;
+	return 0;
 }
 
 /* The seek table says that seal seq is there. */
@@ -168,5 +171,6 @@ int salvage_scan(struct seekread *in, struct whole_frames *found, struct mbx_err
 			rc = -1;
 	} while (rc > 0 && !found->has_end);
 	free(s.table);
+	buf_release(&s.window);
 	return rc < 0 ? -1 : 0;
 }
