@@ -46,8 +46,8 @@ const struct archive_summary *archive_sink_summary(const struct sink *sink);
 struct selection; /* select.h */
 
 struct archive_read_opts {
-	int fd; /* read in order to its end, never seeked; the caller closes it */
-	unsigned jobs;
+	int fd;        /* read in order to its end, never seeked; the caller closes it */
+	unsigned jobs; /* threads that read ahead, and one more; 0: none, next() does it all */
 	uint64_t max_bytes, max_messages; /* refuse more (65); 0: no limit */
 	const struct selection *select;   /* users and mailboxes wanted; NULL: all. Everything is
 	                                     verified, only the wanted is given */

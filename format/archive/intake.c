@@ -23,10 +23,24 @@
 #define NS_A_SECOND    1000000000L
 #define SIGNAL_LOOK_NS (NS_A_SECOND / 5) /* how long a signal may go unnoticed */
 
+struct worker;
+
+/* What is read next. */
+struct step {
+	enum {
+		STEP_FIRST,
+		STEP_FRAME,
+		STEP_TAIL
+	} what;
+	bool has_seal; /* seal 1 is read with F0 */
+	struct seal seal;
+};
+
 struct intake {
 	struct input input;
 	pthread_t thread;
 	struct pool *pool;
+	struct worker *alone; /* instead of thread and pool: all is done when it is asked for */
 	struct seg_cache *cache;
 	size_t depth;
 
@@ -45,6 +59,7 @@ struct intake {
 	uint64_t seq; /* of the last seal */
 	struct seek_entry *table;
 	size_t table_len, table_cap;
+	struct step step;
 
 	/* Set by the reading thread before the first frame is submitted. */
 	struct arena arena;
@@ -100,10 +115,12 @@ static int parse_data(struct worker *w, struct pool *pool, struct segment *seg)
 
 	if (seg_parse_table(w->parser, seg, in->archive.created, &seg->err) < 0)
 		return -1;
-	pool_turn(pool, &seg->job);
+	if (pool != NULL)
+		pool_turn(pool, &seg->job);
 	names_copy(&w->names, &in->names);
 	seg_names_pass(&in->names, seg);
-	pool_turn_done(pool, &seg->job);
+	if (pool != NULL)
+		pool_turn_done(pool, &seg->job);
 	return seg_parse_entries(w->parser, seg, &w->names, in->archive.created, &seg->err);
 }
 
@@ -241,17 +258,6 @@ out:
 	return rc;
 }
 
-/* What the reading thread does next. */
-struct step {
-	enum {
-		STEP_FIRST,
-		STEP_FRAME,
-		STEP_TAIL
-	} what;
-	bool has_seal; /* seal 1 is read with F0 */
-	struct seal seal;
-};
-
 static int take_step(struct intake *in, struct step *step, struct segment *seg)
 {
 	struct mbx_err *err = &seg->err;
@@ -281,7 +287,6 @@ static int take_step(struct intake *in, struct step *step, struct segment *seg)
 static void *read_all(void *arg)
 {
 	struct intake *in = arg;
-	struct step step = { .what = STEP_FIRST };
 	bool more = true;
 
 	while (more) {
@@ -289,7 +294,7 @@ static void *read_all(void *arg)
 
 		if (seg == NULL)
 			break;
-		seg->failed = take_step(in, &step, seg) < 0;
+		seg->failed = take_step(in, &in->step, seg) < 0;
 		more = !seg->failed && seg->role != SEG_LAST;
 		submit(in, seg);
 	}
@@ -311,36 +316,44 @@ static int start_thread(struct intake *in)
 	return rc;
 }
 
-int intake_new(int fd, unsigned jobs, struct intake **in_r, struct mbx_err *err)
+/* The reading thread, and a pool of so many. */
+static int start(struct intake *in, unsigned jobs, struct mbx_err *err)
 {
 	static const struct pool_ops ops = { worker_new, worker_free, worker_run };
-	struct intake *in;
-	int wake, rc;
+	int rc;
 
-	if (jobs == 0)
-		jobs = 1;
-	wake = eventfd(0, EFD_CLOEXEC);
-	if (wake < 0)
+	in->input.wake = eventfd(0, EFD_CLOEXEC);
+	if (in->input.wake < 0)
 		return mbx_fail(err, ERR_FATAL, errno, "eventfd");
-	(void)fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES); /* not a pipe, or not allowed: as it is */
-	in = xcalloc(1, sizeof(*in));
-	in->input = (struct input){ .fd = fd, .wake = wake };
+	(void)fcntl(in->input.fd, F_SETPIPE_SZ, PIPE_BYTES); /* no pipe, or not allowed: as it is */
+	in->pool = pool_new(jobs, in->depth, &ops, in);
+	rc = start_thread(in);
+	if (rc != 0) {
+		mbx_fail(err, ERR_FATAL, rc, "start a thread");
+		err->code = MBX_NOMEM; /* or too many threads: pthread_create() does not tell */
+		return -1;
+	}
+	in->started = true;
+	return 0;
+}
+
+int intake_new(int fd, unsigned jobs, struct intake **in_r, struct mbx_err *err)
+{
+	struct intake *in = xcalloc(1, sizeof(*in));
+
+	in->input = (struct input){ .fd = fd, .wake = -1 };
 	in->depth = (size_t)jobs + 2;
 	pthread_mutex_init(&in->lock, NULL);
 	pthread_cond_init(&in->moved, NULL);
 	arena_init(&in->arena);
 	in->parser = seg_parser_new();
 	in->cache = seg_cache_new(jobs + 2);
-	in->pool = pool_new(jobs, in->depth, &ops, in);
-	rc = start_thread(in);
-	if (rc != 0) {
-		in->closing = true;
+	if (jobs == 0) {
+		in->alone = worker_new(in);
+	} else if (start(in, jobs, err) < 0) {
 		intake_free(in);
-		mbx_fail(err, ERR_FATAL, rc, "start a thread");
-		err->code = MBX_NOMEM; /* or too many threads: pthread_create() does not tell */
 		return -1;
 	}
-	in->started = true;
 	*in_r = in;
 	return 0;
 }
@@ -383,10 +396,22 @@ static struct segment *take_submitted(struct intake *in)
 	return (struct segment *)job;
 }
 
+/* Reads and parses the next one here and now. */
+static struct segment *take_alone(struct intake *in)
+{
+	struct segment *seg = segment_new(in->cache);
+
+	seg->failed = take_step(in, &in->step, seg) < 0;
+	worker_run(NULL, in->alone, &seg->job);
+	return seg;
+}
+
 struct segment *intake_take(struct intake *in)
 {
 	struct segment *seg;
 
+	if (in->alone != NULL)
+		return take_alone(in);
 	if (wait_submitted(in))
 		return take_submitted(in);
 	seg = segment_new(in->cache);
@@ -404,9 +429,10 @@ static void stop_thread(struct intake *in)
 	in->closing = true;
 	pthread_cond_broadcast(&in->moved);
 	pthread_mutex_unlock(&in->lock);
+	if (!in->started)
+		return;
 	(void)!write(in->input.wake, &one, sizeof(one));
-	if (in->started)
-		pthread_join(in->thread, NULL);
+	pthread_join(in->thread, NULL);
 }
 
 void intake_free(struct intake *in)
@@ -419,6 +445,8 @@ void intake_free(struct intake *in)
 		segment_unref(take_submitted(in));
 	}
 	pool_free(in->pool);
+	if (in->alone != NULL)
+		worker_free(in->alone);
 	seg_cache_free(in->cache);
 	seg_parser_free(in->parser);
 	seg_names_release(&in->names);

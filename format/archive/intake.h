@@ -14,11 +14,11 @@
  * SEG_LAST (the seek table is right and nothing follows). Or, at any point, one that failed;
  * nothing may be taken after it or after SEG_LAST.
  *
- * Memory: at most jobs + 2 frames at once, besides those that the taker holds.
+ * Memory: at most jobs + 2 frames at once, one without threads, besides those that the taker holds.
  */
 struct intake;
 
-/* The descriptor stays the caller's. */
+/* The descriptor stays the caller's. jobs 0: no threads; intake_take() does it all. */
 int intake_new(int fd, unsigned jobs, struct intake **in_r, struct mbx_err *err);
 /* Stops reading, even where the input hangs. NULL is fine. */
 void intake_free(struct intake *in);

@@ -1,6 +1,7 @@
 #include "format/archive/read_frame.h"
 
 #include "format/base/mem.h"
+#include "format/base/xio.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -90,7 +91,8 @@ ssize_t input_read(struct input *in, void *data, size_t len)
 			n = read(in->fd, at + got, len - got);
 		if (n == 0)
 			break;
-		if (n < 0 && errno != EINTR && errno != EAGAIN)
+		if (n < 0 && errno != EAGAIN &&
+		    (errno != EINTR || (in->wake < 0 && xio_interrupted())))
 			return -1;
 		if (n > 0)
 			got += (size_t)n;

@@ -17,7 +17,8 @@ struct ZSTD_DCtx_s;
 
 #define FRAME_WINDOW_LOG_MAX 27
 
-/* Where bytes come from. A byte on wake (-1: none) ends every wait: errno is ECANCELED then. */
+/* Where bytes come from. A byte on wake ends every wait: errno is ECANCELED then. wake -1: the main
+ * thread's, which a signal ends if it wants to. */
 struct input {
 	int fd, wake;
 	uint64_t bytes; /* read so far */

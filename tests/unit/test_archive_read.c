@@ -156,8 +156,8 @@ static void *trickle_main(void *arg)
 START_TEST(trickled)
 {
 	static const size_t steps[] = { 1, 175, 513 };
-	struct archive_read_opts opts = { .jobs = 3 };
-	struct trickle t = { .step = steps[_i] };
+	struct archive_read_opts opts = { .jobs = _i < 3 ? 3 : 0 };
+	struct trickle t = { .step = steps[_i % 3] };
 	struct read_log good, log;
 	struct buf bytes;
 	pthread_t thread;
@@ -527,7 +527,7 @@ Suite *archive_read_suite(void)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, reads_sample, READ_ALL, READ_LATER + 1);
-	tcase_add_loop_test(tc, trickled, 0, 3);
+	tcase_add_loop_test(tc, trickled, 0, 6);
 	tcase_add_test(tc, closed_early);
 	tcase_add_test(tc, read_error);
 	tcase_add_loop_test(tc, limits, 0, 7);
