@@ -6,6 +6,8 @@ import re
 FORBIDDEN = {
     "maildir++": r"\.",
     "fs": r"^c(?=ur$)|^n(?=ew$)|^t(?=mp$)",
+    "sdbox": r"^d(?=box-Mails$)",
+    "mdbox": r"^d(?=box-Mails$)",
     "courier": "[\\.\U00010000-\U0010ffff]",
 }
 

@@ -246,7 +246,11 @@ def add_inside(account, snap):
             snap["boxes"][path]["box_guid"] = guid
     fields = ("guid", "date.saved.unixtime", "pop3.uidl", "pop3.order")
     for path, uid, *values in doveadm_table(account, "fetch", "-u", account.name, "mailbox uid " + " ".join(fields), "ALL"):
-        snap["boxes"][path]["messages"][int(uid)].update(zip(("guid", "savedate", "uidl", "uidl_order"), values))
+        box = snap["boxes"][path]
+        message = box["messages"][int(uid)]
+        message.update(zip(("guid", "savedate", "uidl", "uidl_order"), values))
+        if message["uidl"] == "%08x%08x" % (int(uid), box["uidvalidity"]):
+            message["uidl"] = ""  # what POP3 makes up is kept by some stores once it was shown
 
 
 def doveadm_table(account, *args):
