@@ -221,7 +221,7 @@ uint64_t dbox_map_unused(struct dbox_map *map)
 	uint64_t unused = 0;
 
 	(void)pthread_mutex_lock(&map->lock);
-	for (size_t i = 0; i < map->count; i++)
+	for (size_t i = 0; map->generation == 1 && i < map->count; i++)
 		unused += (map->entries[i].size & (ENTRY_HELD | ENTRY_USED)) == ENTRY_HELD;
 	(void)pthread_mutex_unlock(&map->lock);
 	return unused;

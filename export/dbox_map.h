@@ -48,7 +48,8 @@ bool dbox_map_find(struct dbox_map *map, uint32_t uid, struct dbox_map_place *pl
 int dbox_map_find_again(struct dbox_map *map, uint32_t uid, struct dbox_map_place *place,
                         struct mbx_err *err);
 
-/* How many messages have references, but were never asked for. */
+/* How many messages have references, but were never asked for. 0 if the map was read again: the
+ * store is in use, and has new ones. */
 uint64_t dbox_map_unused(struct dbox_map *map);
 
 #endif

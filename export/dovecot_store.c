@@ -365,10 +365,13 @@ static void read_acl(struct dovecot_store *d, const struct tree *base, const cha
 {
 	struct mbx_err err;
 	struct tree dir;
+	int ret = tree_open_sub(base, rel, &dir, &err);
 
-	if (tree_open_sub(base, rel, &dir, &err) == 1)
+	if (ret == 1)
 		(void)user_side_file(d->r, &dir, "dovecot-acl", ACL_FILE_MAX, d->r->folder->path,
 		                     data);
+	else if (ret < 0)
+		user_unreadable(d->r, d->r->folder->path, &err);
 	tree_release(&dir);
 }
 

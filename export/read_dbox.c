@@ -6,6 +6,7 @@
 #include "format/path.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -167,9 +168,12 @@ static int find_by_names(struct dbox_reader *d, struct mbx_err *err)
 	struct tree mailboxes;
 	int ret = tree_open_sub(&d->base.store->root, d->mailboxes, &mailboxes, err);
 
+	/* Not 66 if there is mail: by that a user of -A is passed over. */
 	if (ret == 0)
-		return mbx_fail_code(err, ERR_USER, MBX_NOINPUT, "%s: is no dbox: it has no %s",
-		                     d->base.store->root.path, d->mailboxes);
+		return mbx_fail_code(
+		    err, ERR_USER,
+		    d->kind->has_map && dbox_map_unused(d->map) != 0 ? MBX_IOERR : MBX_NOINPUT,
+		    "%s: is no dbox: it has no %s", d->base.store->root.path, d->mailboxes);
 	search.base = &mailboxes;
 	if (ret == 1)
 		ret = folders_find(&search, err);
@@ -243,6 +247,19 @@ static int start(struct user_reader *r, const struct store_loc *loc, struct mbx_
 	return dbox_look_encrypted(d, err);
 }
 
+/* mdbox: what is neither expunged nor anywhere to be seen. */
+static void end(struct user_reader *r)
+{
+	struct dbox_reader *d = of(r);
+	uint64_t unused = d->kind->has_map ? dbox_map_unused(d->map) : 0;
+
+	if (unused != 0)
+		user_say(r, REPORT_WARNING, "orphans", NULL,
+		         "%" PRIu64
+		         " messages in storage/ are not expunged, but no mailbox has them",
+		         unused);
+}
+
 static void release(struct user_reader *r)
 {
 	struct dbox_reader *d = of(r);
@@ -261,6 +278,7 @@ static const struct user_ops ops = {
 	.next_msg = dbox_next_msg,
 	.check_box = dbox_check_box,
 	.drop_box = dbox_drop_box,
+	.end = end,
 	.stamp = dbox_stamp,
 	.release = release,
 };

@@ -299,8 +299,10 @@ static int give_box(struct user_reader *r, struct record *rec, struct mbx_err *e
 		int ret;
 
 		r->folder = &r->folders[r->next_folder++];
-		if (!selection_wants_box(r->opts.select, r->folder->path, r->folder->special_use))
+		if (!selection_wants_box(r->opts.select, r->folder->path, r->folder->special_use)) {
+			r->chosen = true;
 			continue;
+		}
 		ret = load_box(r, err);
 		if (ret < 0)
 			return -1;
@@ -314,6 +316,8 @@ static int give_box(struct user_reader *r, struct record *rec, struct mbx_err *e
 	}
 	if (r->opts.frozen && check_frozen(r, err) < 0)
 		return -1;
+	if (r->ops->end != NULL && !r->chosen)
+		r->ops->end(r);
 	rec->kind = REC_USER_END;
 	r->totals.status = USER_COMPLETE;
 	rec->user_end = r->totals;

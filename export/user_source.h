@@ -40,6 +40,8 @@ struct user_ops {
 	int (*check_box)(struct user_reader *r, struct mbx_err *err);
 	/* Forgets the folder in hand; also when there is none. */
 	void (*drop_box)(struct user_reader *r);
+	/* After the last folder, if all were read: may say what else it knows. Optional. */
+	void (*end)(struct user_reader *r);
 	/* A digest (user_stamp()) of what tells one state of r->folder from the next. open_box
 	 * keeps it in r->folder->stamp with --frozen, before it reads. */
 	int (*stamp)(struct user_reader *r, uint64_t *stamp_r, struct mbx_err *err);
@@ -74,6 +76,7 @@ struct user_reader {
 		STEP_END,
 	} step;
 	size_t next_item, next_folder;
+	bool chosen; /* some folders are left out, for they are not wanted */
 
 	/* The folder in hand. */
 	struct user_folder *folder;

@@ -147,6 +147,88 @@ static const struct {
 	{ "keys", "d s/mailboxes\n", ":INDEX=MEMORY", "? 64\n" },
 };
 
+/* Of an mdbox: messages of 30 bytes and "<body> Ga" and so on are 38 long. */
+#define MBOX(name)            "i s/mailboxes/" name "/dbox-Mails/dovecot.index.log "
+#define MHEAD                 "header 24 77;intro mdbox-hdr 24 0 0 0 0;ext-header 0 05000000" G1 "00000000;"
+#define MAP                   "i s/storage/dovecot.map.index.log header 24 5;intro map 8 12 4 0 0;"
+#define AT(uid, file, offset) "rec " #uid " " #file "000000" offset "00000000;"
+#define REFS                  "intro ref 0 2 2 0 0;"
+#define FIRST                 "10000000" /* offset 16, behind the first line */
+#define SECOND                "37000000" /* 55, behind a message with one byte and "Ga" */
+#define M1                    "b s/storage/m.1 Ga:x;Gb:y;Gc:z\n"
+/* Two messages in INBOX, saved at 100 and 200. */
+#define TWO                                                                                        \
+	MHEAD "append 1 2/08;intro mdbox 0 8 4 0 0;rec 1 0100000064000000;rec 2 02000000c8000000\n"
+
+static const struct {
+	const char *name, *tree, *keys, *expect;
+} multi[] = {
+	{ "no storage", "d s/mailboxes\n", "", "? 66\n" },
+	{ "storage, but no mailboxes", "d s/storage\n", "", "? 66\n" },
+	{ "mail, but no mailboxes", MAP "append 1;" AT(1, 01, FIRST) REFS "rec 1 0100\n", "",
+	  "? 74\n" },
+	{ "messages, save dates; one that has references, but is in no mailbox",
+	  MBOX("INBOX") TWO MAP "append 1 2 3;" AT(1, 01, SECOND) AT(2, 01, FIRST)
+	      AT(3, 01, "5e000000") REFS "rec 1 0100;rec 2 0100;rec 3 0100\n" M1,
+	  "",
+	  "B INBOX v77 n3 x2 h2 r1\nM 1  q2 d100 g=b t=0 s1 \"y\"\nM 2 S q2 d200 g=a t=0 s1 \"x\"\n"
+	  "E 2 0\n" DONE(1, 2, 0, 0) },
+	{ "a message in two mailboxes is one",
+	  MBOX("INBOX") TWO MBOX("A") TWO MAP "append 1 2;" AT(1, 01, FIRST) AT(2, 01, SECOND) REFS
+	  "rec 1 0200;rec 2 0000\n" M1,
+	  "",
+	  "B INBOX v77 n3 x2 h2 r1\nM 1  q2 d100 g=a t=0 +shared s1 \"x\"\n"
+	  "M 2 S q2 d200 g=b t=0 s1 \"y\"\nE 2 0\n"
+	  "B A v77 n3 x2 h2 r1\nM 1  q2 d100 g=a t=0 +shared s1 \"x\"\n"
+	  "M 2 S q2 d200 g=b t=0 s1 \"y\"\nE 2 0\n" DONE(2, 4, 0, 0) },
+	{ "ALT",
+	  MBOX("INBOX") TWO MAP "append 1 2;" AT(1, 01, FIRST)
+	      AT(2, 02, FIRST) "\n"
+	                       "b s/storage/m.1 Ga:x\nb a/storage/m.2 Gb:y\n",
+	  ":ALT=%/a",
+	  "B INBOX v77 n3 x2 h2 r1\nM 1  q2 d100 g=a t=0 s1 \"x\"\nM 2 S q2 d200 g=b t=0 s1 \"y\"\n"
+	  "E 2 0\n" DONE(1, 2, 0, 0) },
+	{ "INDEX has the map",
+	  "i i/mailboxes/INBOX/dovecot.index.log " TWO "d s/mailboxes/INBOX/dbox-Mails\n"
+	  "i i/storage/dovecot.map.index.log header 24 5;intro map 8 12 4 0 0;append 1 2;" AT(
+	      1, 01, FIRST) AT(2, 01, SECOND) "\n" M1,
+	  ":INDEX=%/i",
+	  "B INBOX v77 n3 x2 h2 r1\nM 1  q2 d100 g=a t=0 s1 \"x\"\nM 2 S q2 d200 g=b t=0 s1 \"y\"\n"
+	  "E 2 0\n" DONE(1, 2, 0, 0) },
+	{ "what the map does not have, or has nowhere",
+	  MBOX("INBOX") TWO MAP "append 2;" AT(2, 07, FIRST) "\n" M1, "",
+	  "B INBOX v77 n3 x2 h2 r1\nX 1 map UID 1 is not in the map\n"
+	  "X 2 %/s/storage/m.7: is not there, nor in ALT\nE 0 2\n" DONE(1, 0, 2, 0) },
+	{ "a wrong offset",
+	  MBOX("INBOX") TWO MAP "append 1 2;" AT(1, 01, "11000000") AT(2, 01, "ffff0000") "\n" M1,
+	  "",
+	  "B INBOX v77 n3 x2 h2 r1\nX 1 %/s/storage/m.1: message at offset 17: no message begins here\n"
+	  "X 2 %/s/storage/m.1: message at offset 65535: the file ends within the message header\n"
+	  "E 0 2\n" DONE(1, 0, 2, 0) },
+	{ "no map", MBOX("INBOX") TWO M1, "",
+	  "B INBOX v77 n3 x2 h2 r1\nX 1 map UID 1 is not in the map\nX 2 map UID 2 is not in the map\n"
+	  "E 0 2\n" DONE(1, 0, 3, 0) },
+	{ "a mailbox without an index",
+	  MBOX("INBOX") TWO "d s/mailboxes/A/dbox-Mails\n" MAP "append 1 2;" AT(1, 01, FIRST)
+	      AT(2, 01, SECOND) "\n" M1,
+	  "",
+	  "B INBOX v77 n3 x2 h2 r1\nM 1  q2 d100 g=a t=0 s1 \"x\"\nM 2 S q2 d200 g=b t=0 s1 \"y\"\n"
+	  "E 2 0\nB A v1 n1 x0 +invented +derived\nE 0 0\n" DONE(2, 2, 1, 0) },
+	{ "a mailbox that does not tell map UIDs",
+	  MBOX("INBOX") MHEAD "append 1\n" MAP "append 1;" AT(1, 01, FIRST) "\n" M1, "",
+	  "B INBOX v77 n2 x1 h2 r1\nX 1 the index does not tell its map UID\nE 0 1\n" DONE(1, 0, 1,
+	                                                                                   0) },
+	{ "another map: what the GUID tells",
+	  MBOX("INBOX") MHEAD
+	  "append 1 2;intro mdbox 0 8 4 0 0;rec 1 0100000064000000;"
+	  "rec 2 02000000c8000000;intro guid 0 16 1 0 0;rec 1 " G2 ";rec 2 " G2 "\n"
+	  "i s/storage/dovecot.map.index.log header 24 6;intro map 8 12 4 0 0;append 1 2;" AT(
+	      1, 01, FIRST) AT(2, 01, "56000000") "\nb s/storage/m.1 G" G2 ":x;Gb:y\n",
+	  "",
+	  "B INBOX v77 n3 x2 h2 r1\nM 1  q2 d100 g=" G2 " t=0 s1 \"x\"\n"
+	  "X 2 map UID 2: is another message in this map\nE 1 1\n" DONE(1, 1, 1, 0) },
+};
+
 /* The directory of the tree is '%'. */
 static void shorten(const struct treefix *t, struct buf *out)
 {
@@ -185,12 +267,271 @@ START_TEST(single_rules)
 }
 END_TEST
 
+START_TEST(multi_rules)
+{
+	check(&reader_mdbox, multi[_i].name, multi[_i].tree, multi[_i].keys, multi[_i].expect);
+}
+END_TEST
+
+/* What a server does while the store is read: when the record begins with these letters. */
+static const struct {
+	const char *name;
+	const struct store_reader *driver;
+	const char *tree;
+	enum record_kind when;
+	const char *removed, *added;
+	bool frozen;
+	const char *expect;
+} races[] = {
+	{ "expunged after it was listed", &reader_sdbox,
+	  INDEX HEAD("00") "append 1 2\nb " BOX "/u.1 :a\nb " BOX "/u.2 :b\n", REC_BOX, BOX "/u.1",
+	  INDEX HEAD("00") "append 1 2;expunge 1 1\n", false,
+	  "B INBOX v77 n3 x2 h2 r1\nM 2  q2 t=0 s1 \"b\"\nE 1 0\n" DONE(1, 1, 0, 1) },
+	{ "expunged, --frozen", &reader_sdbox, INDEX HEAD("00") "append 1\nb " BOX "/u.1 :a\n",
+	  REC_BOX, BOX "/u.1", INDEX HEAD("00") "append 1;expunge 1 1\n", true,
+	  "B INBOX v77 n2 x1 h2 r1\n! 75\nZ 1 0 0 0 1 75\n" },
+	{ "its file is lost, but not expunged", &reader_sdbox,
+	  INDEX HEAD("00") "append 1\nb " BOX "/u.1 :a\n", REC_BOX, BOX "/u.1",
+	  INDEX HEAD("00") "append 1;kw +x 1 1\n", false,
+	  "B INBOX v77 n2 x1 h2 r1\nX 1 %/" BOX
+	  "/u.1: is not there, nor in ALT\nE 0 1\n" DONE(1, 0, 1, 0) },
+	{ "expunged before its body is read", &reader_sdbox,
+	  INDEX HEAD("00") "append 1\nb " BOX "/u.1 :a\n", REC_MSG, BOX "/u.1",
+	  INDEX HEAD("00") "append 1;expunge 1 1\n", false,
+	  "B INBOX v77 n2 x1 h2 r1\nM 1  q2 changed\nE 1 0\n" DONE(1, 1, 0, 0) },
+	{ "a new message, new flags", &reader_sdbox,
+	  INDEX HEAD("00") "append 1\nb " BOX "/u.1 :a\n", REC_BOX, NULL,
+	  INDEX HEAD("00") "append 1 2;flags 1 1 08 00 0\n", false,
+	  "B INBOX v77 n2 x1 h2 r1\nM 1  q2 t=0 s1 \"a\"\nE 1 0\n" DONE(1, 1, 0, 0) },
+	{ "a new message, --frozen", &reader_sdbox, INDEX HEAD("00") "append 1\nb " BOX "/u.1 :a\n",
+	  REC_BOX, NULL, INDEX HEAD("00") "append 1 2\n", true,
+	  "B INBOX v77 n2 x1 h2 r1\nM 1  q2 t=0 s1 \"a\"\nE 1 0\n! 75\nZ 1 1 0 0 1 75\n" },
+	{ "nothing, --frozen", &reader_sdbox, INDEX HEAD("00") "append 1\nb " BOX "/u.1 :a\n",
+	  REC_BOX, NULL, "", true,
+	  "B INBOX v77 n2 x1 h2 r1\nM 1  q2 t=0 s1 \"a\"\nE 1 0\n" DONE(1, 1, 0, 0) },
+	{ "another UIDVALIDITY", &reader_sdbox, INDEX EMPTY "\n", REC_BOX, NULL,
+	  INDEX "header 24 78;intro dbox-hdr 24 0 0 0 0;ext-header 0 00000000" G1 "00000000\n",
+	  false, "B INBOX v77 n1 x0 h1 r1\nE 0 0\n" DONE(1, 0, 0, 1) },
+	{ "the mailbox is gone", &reader_sdbox, INDEX EMPTY "\n", REC_BOX, BOX, "", false,
+	  "B INBOX v77 n1 x0 h1 r1\nE 0 0\n" DONE(1, 0, 0, 1) },
+	{ "a mailbox is gone before it is read", &reader_sdbox, FOLDER("A") FOLDER("B"), REC_BOX,
+	  "s/mailboxes/B/dbox-Mails", "", false, "B A v77 n1 x0 h1 r1\nE 0 0\n" DONE(1, 0, 0, 1) },
+	{ "purged after it was listed", &reader_mdbox,
+	  MBOX("INBOX") TWO MAP "append 1 2;" AT(1, 01, FIRST) AT(2, 01, SECOND) "\n" M1, REC_BOX,
+	  "s/storage/m.1",
+	  MAP "append 1 2;" AT(1, 02, FIRST) AT(2, 02, SECOND) "\nb s/storage/m.2 Ga:x;Gb:y\n",
+	  false,
+	  "B INBOX v77 n3 x2 h2 r1\nM 1  q2 d100 g=a t=0 s1 \"x\"\nM 2 S q2 d200 g=b t=0 s1 \"y\"\n"
+	  "E 2 0\n" DONE(1, 2, 0, 0) },
+	{ "purged, --frozen", &reader_mdbox,
+	  MBOX("INBOX") TWO MAP "append 1 2;" AT(1, 01, FIRST) AT(2, 01, SECOND) "\n" M1, REC_BOX,
+	  NULL,
+	  MAP "append 1 2 3;" AT(1, 02, FIRST) AT(2, 02, SECOND) "\nb s/storage/m.2 Ga:x;Gb:y\n",
+	  true,
+	  "B INBOX v77 n3 x2 h2 r1\nM 1  q2 d100 g=a t=0 s1 \"x\"\nM 2 S q2 d200 g=b t=0 s1 \"y\"\n"
+	  "E 2 0\n! 75\nZ 1 2 0 0 1 75\n" },
+	{ "expunged and purged", &reader_mdbox,
+	  MBOX("INBOX") TWO MAP "append 1 2;" AT(1, 01, FIRST) AT(2, 01, SECOND) "\n" M1, REC_BOX,
+	  "s/storage/m.1",
+	  MBOX("INBOX") MHEAD "append 1 2/08;intro mdbox 0 8 4 0 0;rec 1 0100000064000000;"
+	                      "rec 2 02000000c8000000;expunge 1 1\n" MAP
+	                      "append 2;" AT(2, 02, FIRST) "\n"
+	                                                   "b s/storage/m.2 Gb:y\n",
+	  false,
+	  "B INBOX v77 n3 x2 h2 r1\nM 2 S q2 d200 g=b t=0 s1 \"y\"\nE 1 0\n" DONE(1, 1, 0, 1) },
+};
+
+struct change {
+	struct treefix *tree;
+	enum record_kind when;
+	const char *removed, *added;
+	bool done;
+};
+
+static void change(void *ctx, const struct record *rec)
+{
+	struct change *c = ctx;
+	char *path;
+
+	if (rec->kind != c->when || c->done)
+		return;
+	c->done = true;
+	if (c->removed != NULL) {
+		path = treefix_path(c->tree, c->removed);
+		fs_remove(path);
+		free(path);
+	}
+	treefix_add(c->tree, c->added);
+}
+
+START_TEST(race)
+{
+	struct change c = { .when = races[_i].when,
+		            .removed = races[_i].removed,
+		            .added = races[_i].added };
+	struct treefix_opts opts = { .frozen = races[_i].frozen, .hook = change, .ctx = &c };
+	struct treefix t;
+	struct buf out;
+
+	treefix_make(&t, races[_i].tree);
+	c.tree = &t;
+	buf_init(&out);
+	/* Without a look for encrypted messages no file is open before. */
+	treefix_read(&t, races[_i].driver, "s", ":ENCRYPTED=keep", &opts, &out);
+	shorten(&t, &out);
+	ck_assert(c.done);
+	ck_assert_msg(strcmp(buf_str(&out), races[_i].expect) == 0, "%s:\n%s\nnot\n%s",
+	              races[_i].name, buf_str(&out), races[_i].expect);
+	buf_release(&out);
+	treefix_free(&t);
+}
+END_TEST
+
+/* Any call that reads may fail: it is never silent, never a crash, and leaves nothing open. */
+static unsigned calls, fail_at; /* fail_at 0: none does */
+
+static bool fails(void)
+{
+	if (fail_at == 0 || ++calls != fail_at)
+		return false;
+	errno = EIO;
+	return true;
+}
+
+#define NEXT(name)                                                                                 \
+	static __typeof__(&name) next;                                                             \
+	if (next == NULL)                                                                          \
+	*(void **)&next = dlsym(RTLD_NEXT, #name)
+
+ssize_t pread(int fd, void *data, size_t len, off_t offset)
+{
+	NEXT(pread);
+	return fails() ? -1 : next(fd, data, len, offset);
+}
+
+ssize_t read(int fd, void *data, size_t len)
+{
+	NEXT(read);
+	return fails() ? -1 : next(fd, data, len);
+}
+
+int openat(int dirfd, const char *name, int flags, ...)
+{
+	mode_t mode = 0;
+	va_list ap;
+
+	NEXT(openat);
+	if ((flags & O_CREAT) != 0) {
+		va_start(ap, flags);
+		mode = va_arg(ap, mode_t);
+		va_end(ap);
+	}
+	return fails() ? -1 : next(dirfd, name, flags, mode);
+}
+
+static const struct {
+	const struct store_reader *driver;
+	const char *tree;
+} healthy[] = {
+	{ &reader_sdbox,
+	  INDEX HEAD("03") "append 1 2;kw +x 1 2\nb " BOX "/u.1 Ga,Px:a\nb a/mailboxes/INBOX"
+	                   "/dbox-Mails/u.2 :b\n" FOLDER(
+			       "A") "f " BOX "/dovecot-acl user=bob lr|\nf s/subscriptions A|\n" },
+	{ &reader_mdbox, MBOX("INBOX") TWO MBOX("A") TWO MAP "append 1 2;" AT(1, 01, FIRST)
+	                     AT(2, 02, FIRST) REFS "rec 1 0200;rec 2 0200\nb s/storage/m.1 Ga:x\n"
+	                                           "b a/storage/m.2 Gb:y\n" },
+};
+
+START_TEST(any_failure)
+{
+	struct treefix t;
+	struct buf whole, out;
+	unsigned open;
+
+	treefix_make(&t, healthy[_i].tree);
+	buf_init(&whole);
+	buf_init(&out);
+	treefix_read(&t, healthy[_i].driver, "s", ":ALT=%/a", NULL, &whole);
+	ck_assert_ptr_nonnull(strstr(buf_str(&whole), " 0 0 0 0\n"));
+	open = fs_open_files();
+	for (fail_at = 1;; fail_at++) {
+		buf_reset(&out);
+		calls = 0;
+		treefix_read(&t, healthy[_i].driver, "s", ":ALT=%/a", NULL, &out);
+		if (calls < fail_at)
+			break;
+		ck_assert_msg(strstr(buf_str(&out), "? ") != NULL ||
+		                  strstr(buf_str(&out), "! ") != NULL ||
+		                  strstr(buf_str(&out), "unreadable ") != NULL ||
+		                  strstr(buf_str(&out), " 0 0 0 0\n") == NULL ||
+		                  strcmp(buf_str(&out), buf_str(&whole)) == 0,
+		              "call %u:\n%s", fail_at, buf_str(&out));
+		ck_assert_uint_eq(fs_open_files(), open);
+	}
+	fail_at = 0;
+	ck_assert_str_eq(buf_str(&out), buf_str(&whole));
+	ck_assert_uint_gt(calls, 20);
+	buf_release(&whole);
+	buf_release(&out);
+	treefix_free(&t);
+}
+END_TEST
+
+/* --lock: another that holds the lock of the map, or of the mailbox, keeps us from reading. */
+static const struct {
+	const struct store_reader *driver;
+	const char *dir, *name;
+} locks[] = {
+	{ &reader_sdbox, BOX, "dovecot.index" },
+	{ &reader_mdbox, "s/storage", "dovecot.map.index" },
+	{ &reader_mdbox, BOX, "dovecot.index" },
+};
+
+START_TEST(locked)
+{
+	struct treefix_opts opts = { .lock = 1 };
+	struct index_lock lock;
+	struct mbx_err err;
+	struct treefix t;
+	struct tree dir;
+	struct buf out;
+	char *path;
+
+	treefix_make(&t, locks[_i].driver == &reader_sdbox
+	                     ? INDEX HEAD("00") "append 1\nb " BOX "/u.1 :a\n"
+	                     : MBOX("INBOX") TWO MAP "append 1 2;" AT(1, 01, FIRST)
+	                           AT(2, 01, SECOND) "\n" M1);
+	path = treefix_path(&t, locks[_i].dir);
+	buf_init(&out);
+	index_lock_init(&lock);
+	ck_assert_int_eq(tree_open_root(path, &dir, &err), 1);
+	ck_assert_int_eq(index_lock_take(&lock, &dir, locks[_i].name, 1, &err), 0);
+	treefix_read(&t, locks[_i].driver, "s", "", &opts, &out);
+	ck_assert_str_eq(buf_str(&out), "! 75\nZ 0 0 0 0 1 75\n");
+	index_lock_drop(&lock);
+	buf_reset(&out);
+	treefix_read(&t, locks[_i].driver, "s", "", &opts, &out);
+	ck_assert_ptr_nonnull(strstr(buf_str(&out), " 0 0 0 0\n"));
+	/* And let go of it. */
+	ck_assert_int_eq(index_lock_take(&lock, &dir, locks[_i].name, 1, &err), 0);
+	index_lock_drop(&lock);
+	tree_release(&dir);
+	free(path);
+	buf_release(&out);
+	treefix_free(&t);
+}
+END_TEST
+
 Suite *read_dbox_suite(void)
 {
 	Suite *s = suite_create("read_dbox");
 	TCase *tc = tcase_create("rules");
 
 	tcase_add_loop_test(tc, single_rules, 0, ARRAY_SIZE(single));
+	tcase_add_loop_test(tc, multi_rules, 0, ARRAY_SIZE(multi));
+	tcase_add_loop_test(tc, race, 0, ARRAY_SIZE(races));
+	tcase_add_loop_test(tc, any_failure, 0, ARRAY_SIZE(healthy));
+	tcase_add_loop_test(tc, locked, 0, ARRAY_SIZE(locks));
 	suite_add_tcase(s, tc);
 	return s;
 }
