@@ -1,5 +1,6 @@
 #include "export/dovecot_index.h"
 
+#include "export/filelock.h"
 #include "format/base/mem.h"
 #include "format/base/xio.h"
 #include "format/limits.h"
@@ -8,10 +9,8 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define TRIES            5 /* a log is rotated once in hours */
-#define POLL_NANOSECONDS (20L * 1000 * 1000)
+#define TRIES 5 /* a log is rotated once in hours */
 
 /* Files of one index, as they were opened. */
 struct opened {
@@ -122,38 +121,6 @@ void index_lock_init(struct index_lock *l)
 	l->fd = -1;
 }
 
-/* The lock of the open file, not of the process: closing another descriptor of the log does not
- * drop it. 1, 0 if another has it, -1 with errno. */
-static int try_lock(int fd)
-{
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-
-	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
-		return 1;
-	return errno == EAGAIN || errno == EACCES ? 0 : -1;
-}
-
-/* Waits for the lock of an open log. */
-static int wait_lock(int fd, const struct tree *dir, const char *log, const struct timespec *end,
-                     struct mbx_err *err)
-{
-	struct timespec now, pause = { .tv_nsec = POLL_NANOSECONDS };
-	int ret;
-
-	while ((ret = try_lock(fd)) == 0) {
-		(void)clock_gettime(CLOCK_MONOTONIC, &now);
-		if (now.tv_sec >= end->tv_sec)
-			return mbx_fail_code(err, ERR_USER, MBX_TEMPFAIL,
-			                     "%s/%s: another process holds this lock", dir->path,
-			                     log);
-		(void)nanosleep(&pause, NULL);
-		if (xio_interrupted())
-			return mbx_fail_code(err, ERR_USER, MBX_TEMPFAIL,
-			                     "%s/%s: interrupted while waiting", dir->path, log);
-	}
-	return ret > 0 ? 0 : mbx_fail(err, ERR_USER, errno, "%s/%s: lock", dir->path, log);
-}
-
 /* Is it still the log that is there by this name? */
 static bool is_current(int fd, const struct tree *dir, const char *log)
 {
@@ -167,16 +134,16 @@ int index_lock_take(struct index_lock *l, const struct tree *dir, const char *na
                     unsigned seconds, struct mbx_err *err)
 {
 	char *log = xasprintf("%s.log", name);
-	struct timespec end;
+	struct timespec end = filelock_end(seconds);
 	int ret;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &end);
-	end.tv_sec += seconds;
 	for (;;) {
 		ret = tree_open_to_lock(dir, log, &l->fd, err);
 		if (ret != 1)
 			break;
-		ret = wait_lock(l->fd, dir, log, &end, err);
+		ret = filelock_take(l->fd, F_WRLCK, &end, err);
+		if (ret < 0)
+			(void)mbx_context(err, "%s/%s", dir->path, log);
 		/* Who held it may have rotated the log. */
 		if (ret < 0 || is_current(l->fd, dir, log))
 			break;

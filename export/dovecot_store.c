@@ -375,25 +375,43 @@ static void read_acl(struct dovecot_store *d, const struct tree *base, const cha
 	tree_release(&dir);
 }
 
-void dovecot_acl(struct dovecot_store *d, const struct tree *base)
+/* Takes what read_acl() found. */
+static void take_acl(struct dovecot_store *d, const struct buf *data)
 {
 	struct user_reader *r = d->r;
-	char *rel = dovecot_without_dirname(d, r->folder->rel);
-	struct buf data;
 
-	buf_init(&data);
-	read_acl(d, base, r->folder->rel, &data);
-	if (data.len == 0 && strcmp(rel, r->folder->rel) != 0)
-		read_acl(d, base, rel, &data);
-	acl_parse(&d->acl, ACL_DOVECOT, buf_str(&data), data.len);
+	acl_parse(&d->acl, ACL_DOVECOT, buf_str(data), data->len);
 	if (d->acl.bad_lines != 0)
 		user_say(r, REPORT_WARNING, "acl", r->folder->path,
 		         "dovecot-acl: %zu lines that Dovecot refuses are left out",
 		         d->acl.bad_lines);
 	r->rec.acl = d->acl.entries;
 	r->rec.acl_count = d->acl.count;
+}
+
+void dovecot_acl(struct dovecot_store *d, const struct tree *base)
+{
+	const char *full = d->r->folder->rel;
+	char *rel = dovecot_without_dirname(d, full);
+	struct buf data;
+
+	buf_init(&data);
+	read_acl(d, base, full, &data);
+	if (data.len == 0 && strcmp(rel, full) != 0)
+		read_acl(d, base, rel, &data);
+	take_acl(d, &data);
 	buf_release(&data);
 	free(rel);
+}
+
+void dovecot_acl_in(struct dovecot_store *d, const struct tree *base, const char *rel)
+{
+	struct buf data;
+
+	buf_init(&data);
+	read_acl(d, base, rel, &data);
+	take_acl(d, &data);
+	buf_release(&data);
 }
 
 void dovecot_metadata(struct dovecot_store *d, const unsigned char guid[16])

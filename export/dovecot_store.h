@@ -71,6 +71,8 @@ char *dovecot_without_dirname(const struct dovecot_store *d, const char *rel);
 /* Reads dovecot-acl of the folder in hand into r->rec: it lies in the folder's directory below
  * base, with or without DIRNAME. */
 void dovecot_acl(struct dovecot_store *d, const struct tree *base);
+/* The same where it lies in a directory of its own, rel below base. */
+void dovecot_acl_in(struct dovecot_store *d, const struct tree *base, const char *rel);
 /* Puts the METADATA of the mailbox of this GUID into r->rec. */
 void dovecot_metadata(struct dovecot_store *d, const unsigned char guid[16]);
 

@@ -1,6 +1,7 @@
 #include "export/read_courier.h"
 #include "export/read_dbox.h"
 #include "export/read_maildir.h"
+#include "export/read_mbox.h"
 #include "export/store_reader.h"
 #include "export/users.h"
 #include "format/base/buf.h"
@@ -9,7 +10,7 @@
 
 /* A new store is one file and one line here. */
 const struct store_reader *const store_readers[] = {
-	&reader_maildir, &reader_courier, &reader_sdbox, &reader_mdbox, NULL,
+	&reader_maildir, &reader_courier, &reader_sdbox, &reader_mdbox, &reader_mbox, NULL,
 };
 
 const struct store_reader *store_reader_find(const char *name)

@@ -12,7 +12,7 @@
 
 static char separator(const struct folder_naming *naming)
 {
-	return naming->layout == FOLDER_FS ? '/' : '.';
+	return naming->layout == FOLDER_MAILDIRPP ? '.' : '/';
 }
 
 /* ---- reading ---- */
@@ -98,11 +98,22 @@ enum folder_hint folder_hint(struct slice name)
 	return valid ? FOLDER_SAYS_MUTF7 : FOLDER_SAYS_UTF8;
 }
 
-/* Directories that are no folders in the fs layout. */
+/* Names that the server keeps for itself where mailboxes are files. */
+static bool internal_file(struct slice level)
+{
+	size_t suffix = strlen(".lock");
+
+	return slice_is(level, ".imap") || slice_is(level, ".subscriptions") ||
+	       (level.len > suffix && memcmp(level.ptr + level.len - suffix, ".lock", suffix) == 0);
+}
+
+/* Directories, or files, that are no folders in the fs layout. */
 static bool internal_level(const struct folder_naming *naming, struct slice level)
 {
-	if (naming->layout != FOLDER_FS)
+	if (naming->layout == FOLDER_MAILDIRPP)
 		return false;
+	if (naming->layout == FOLDER_FILES && (naming->dirname == NULL || internal_file(level)))
+		return internal_file(level);
 	if (naming->dirname != NULL && naming->dirname[0] != '\0')
 		return slice_is(level, naming->dirname);
 	return slice_is(level, "cur") || slice_is(level, "new") || slice_is(level, "tmp");
@@ -208,8 +219,10 @@ static bool reserved(const struct folder_naming *naming, struct slice level, boo
 {
 	bool has_dirname = naming->dirname != NULL && naming->dirname[0] != '\0';
 
-	if (naming->layout != FOLDER_FS)
+	if (naming->layout == FOLDER_MAILDIRPP)
 		return false;
+	if (naming->layout == FOLDER_FILES)
+		return internal_file(level) || (first && in_list(root_files, level));
 	return (!has_dirname && in_list(folder_files, level)) ||
 	       (first && !naming->apart && in_list(root_files, level));
 }
@@ -439,7 +452,7 @@ static void add_levels(struct naming_job *job, bool cut)
 			put_suffix(&job->plain, job->path, end);
 			job->mapped = true;
 		}
-		if (job->naming->layout == FOLDER_FS)
+		if (job->naming->layout != FOLDER_MAILDIRPP)
 			add_fs_level(job, first, end);
 		else
 			more = add_flat_level(job, first, cut);

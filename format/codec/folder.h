@@ -25,7 +25,10 @@
  */
 enum folder_layout {
 	FOLDER_MAILDIRPP,
-	FOLDER_FS
+	FOLDER_FS,
+	/* fs with a file a mailbox (mbox): ".imap", ".subscriptions" and names that end in ".lock"
+	 * are the server's; cur, new, tmp and the files of a Maildir are not. */
+	FOLDER_FILES
 };
 
 enum folder_charset {

@@ -186,6 +186,11 @@ static uint32_t *name_place(const struct kwnames *k, struct slice name)
 	return &k->table[at];
 }
 
+uint32_t kwnames_find(const struct kwnames *k, struct slice name)
+{
+	return *name_place(k, name) - 1;
+}
+
 uint32_t kwnames_add(struct kwnames *k, struct slice name)
 {
 	uint32_t *at = name_place(k, name);

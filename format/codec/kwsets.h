@@ -60,5 +60,8 @@ void kwnames_init(struct kwnames *k);
 void kwnames_release(struct kwnames *k);
 /* The number of a name, new or not. */
 uint32_t kwnames_add(struct kwnames *k, struct slice name);
+/* KWNAMES_NONE if it is not there. */
+#define KWNAMES_NONE UINT32_MAX
+uint32_t kwnames_find(const struct kwnames *k, struct slice name);
 
 #endif

@@ -1,12 +1,11 @@
 #include "format/codec/mbox_state.h"
 
+#include "format/base/mem.h"
 #include "format/record.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 static const struct {
 	char letter;
@@ -20,63 +19,6 @@ static const struct {
 
 /* ---- keywords ---- */
 
-void mbox_words_init(struct mbox_words *w)
-{
-	memset(w, 0, sizeof(*w));
-	arena_init(&w->arena);
-}
-
-void mbox_words_release(struct mbox_words *w)
-{
-	free(w->names);
-	free(w->slots);
-	arena_release(&w->arena);
-	memset(w, 0, sizeof(*w));
-}
-
-static size_t hash_word(struct slice name)
-{
-	uint64_t hash = 0xcbf29ce484222325u;
-
-	for (size_t i = 0; i < name.len; i++)
-		hash = (hash ^ (unsigned char)tolower((unsigned char)name.ptr[i])) * 0x100000001b3u;
-	return (size_t)(hash ^ hash >> 29);
-}
-
-/* The slot that has the word, or a free one. */
-static uint32_t *word_slot(const struct mbox_words *w, struct slice name)
-{
-	size_t at = hash_word(name) & (w->slot_count - 1);
-
-	for (; w->slots[at] != 0; at = (at + 1) & (w->slot_count - 1)) {
-		const char *has = w->names[w->slots[at] - 1];
-
-		if (strlen(has) == name.len && strncasecmp(has, name.ptr, name.len) == 0)
-			break;
-	}
-	return &w->slots[at];
-}
-
-uint32_t mbox_words_find(const struct mbox_words *w, struct slice name)
-{
-	return w->slot_count == 0 ? MBOX_NO_WORD : *word_slot(w, name) - 1;
-}
-
-static void grow_words(struct mbox_words *w)
-{
-	if (w->count == w->room) {
-		w->room = w->room == 0 ? 16 : 2 * w->room;
-		w->names = xreallocarray(w->names, w->room, sizeof(*w->names));
-	}
-	if (4 * (w->count + 1) <= 3 * w->slot_count)
-		return;
-	w->slot_count = w->slot_count == 0 ? 32 : 2 * w->slot_count;
-	free(w->slots);
-	w->slots = xcalloc(w->slot_count, sizeof(*w->slots));
-	for (size_t i = 0; i < w->count; i++)
-		*word_slot(w, slice_str(w->names[i])) = (uint32_t)i + 1;
-}
-
 bool mbox_word_fits(struct slice word)
 {
 	for (size_t i = 0; i < word.len; i++) {
@@ -86,32 +28,18 @@ bool mbox_word_fits(struct slice word)
 	return word.len > 0 && word.len <= LIMIT_KEYWORD_BYTES;
 }
 
-uint32_t mbox_words_add(struct mbox_words *w, struct slice name)
-{
-	uint32_t found = mbox_words_find(w, name);
-
-	if (found != MBOX_NO_WORD)
-		return found;
-	if (w->count == LIMIT_KEYWORDS || !mbox_word_fits(name))
-		return MBOX_NO_WORD;
-	grow_words(w);
-	w->names[w->count] = arena_strndup(&w->arena, name.ptr, name.len);
-	*word_slot(w, name) = (uint32_t)++w->count;
-	return (uint32_t)w->count - 1;
-}
-
 /* ---- reading ---- */
 
 void mbox_state_init(struct mbox_state *s, uint32_t next_uid)
 {
 	memset(s, 0, sizeof(*s));
 	s->next_uid = next_uid;
-	mbox_words_init(&s->words);
+	kwnames_init(&s->words);
 }
 
 void mbox_state_release(struct mbox_state *s)
 {
-	mbox_words_release(&s->words);
+	kwnames_release(&s->words);
 	free(s->stamps);
 	s->stamps = NULL;
 }
@@ -169,8 +97,10 @@ static bool take_base(struct mbox_state *s, struct slice value)
 	s->uidvalidity = uidvalidity;
 	if (s->next_uid <= last)
 		s->next_uid = last < UINT32_MAX ? last + 1 : last;
-	while (next_word(&value, &word))
-		(void)mbox_words_add(&s->words, word);
+	while (next_word(&value, &word)) {
+		if (mbox_word_fits(word))
+			(void)kwnames_add(&s->words, word);
+	}
 	return true;
 }
 
@@ -217,9 +147,9 @@ static void take_keywords(struct mbox_state *s, struct slice value, struct mbox_
 		s->stamps = xcalloc(MBOX_WORDS_MAX, sizeof(*s->stamps));
 	s->stamp++;
 	while (next_word(&value, &word)) {
-		uint32_t id = mbox_words_find(&s->words, word);
+		uint32_t id = kwnames_find(&s->words, word);
 
-		if (id == MBOX_NO_WORD) {
+		if (id == KWNAMES_NONE) {
 			told->word_count = 0;
 			s->lost_keywords++;
 			return;
@@ -307,7 +237,7 @@ static void put_word(struct buf *out, const char *word, size_t *line)
 }
 
 void mbox_put_base(struct buf *out, uint32_t uidvalidity, uint32_t last_uid,
-                   const struct mbox_words *words, size_t width)
+                   const struct kwnames *words, size_t width)
 {
 	size_t start = out->len, line = start;
 
@@ -319,7 +249,7 @@ void mbox_put_base(struct buf *out, uint32_t uidvalidity, uint32_t last_uid,
 	buf_putc(out, '\n');
 }
 
-void mbox_put_told(struct buf *out, const struct mbox_told *told, const struct mbox_words *words)
+void mbox_put_told(struct buf *out, const struct mbox_told *told, const struct kwnames *words)
 {
 	size_t line;
 

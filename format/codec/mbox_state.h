@@ -2,7 +2,7 @@
 #define MBX_CODEC_MBOX_STATE_H
 
 #include "format/base/buf.h"
-#include "format/base/mem.h"
+#include "format/codec/kwsets.h"
 #include "format/codec/mbox_scan.h"
 #include "format/limits.h"
 
@@ -24,27 +24,11 @@
  * 3. A message without O is recent, unless one behind it has it.
  * 4. Fields of one name add up for Status and X-Status; else the first that counts does.
  */
-struct mbox_words { /* keywords of a mailbox; their case does not count, the first spelling stays */
-	const char **names;
-	size_t count;
-	/* private */
-	struct arena arena;
-	size_t room, slot_count;
-	uint32_t *slots;
-};
-void mbox_words_init(struct mbox_words *w);
-void mbox_words_release(struct mbox_words *w);
-#define MBOX_NO_WORD UINT32_MAX
-/* MBOX_NO_WORD if it is not there. */
-uint32_t mbox_words_find(const struct mbox_words *w, struct slice name);
-/* Adds it unless it is there; MBOX_NO_WORD beyond LIMIT_KEYWORDS, or for what is no single word. */
-uint32_t mbox_words_add(struct mbox_words *w, struct slice name);
-
 struct mbox_state {
-	uint32_t uidvalidity; /* 0: the file tells none */
-	uint32_t next_uid;    /* UIDNEXT, after the last message */
-	uint32_t last_old;    /* UID of the last message that is not recent */
-	struct mbox_words words;
+	uint32_t uidvalidity;   /* 0: the file tells none */
+	uint32_t next_uid;      /* UIDNEXT, after the last message */
+	uint32_t last_old;      /* UID of the last message that is not recent */
+	struct kwnames words;   /* X-IMAPbase lists them, or the caller has added them */
 	uint64_t renumbered;    /* messages whose X-UID is missing or does not count */
 	uint64_t lost_keywords; /* X-Keywords that do not count */
 	bool has_pseudo;
@@ -79,9 +63,9 @@ bool mbox_state_take(struct mbox_state *s, const struct mbox_part *part, uint32_
 /* "X-IMAPbase: <uidvalidity> <last_uid, 10 digits>[ keyword]..." with LF. width: the line is
  * filled with blanks up to so many bytes. */
 void mbox_put_base(struct buf *out, uint32_t uidvalidity, uint32_t last_uid,
-                   const struct mbox_words *words, size_t width);
+                   const struct kwnames *words, size_t width);
 /* X-UID, Status, X-Status, X-Keywords, in the server's order. */
-void mbox_put_told(struct buf *out, const struct mbox_told *told, const struct mbox_words *words);
+void mbox_put_told(struct buf *out, const struct mbox_told *told, const struct kwnames *words);
 /* The message that keeps UIDVALIDITY and UIDNEXT of a mailbox without messages, as the server
  * writes it; the caller puts the line "From " before. date: its Date header. */
 void mbox_put_pseudo(struct buf *out, uint32_t uidvalidity, uint32_t last_uid);

@@ -9,7 +9,7 @@ static const char dovecot_header[] = "V\t2\n\n";
 
 static char separator(const struct folder_naming *naming)
 {
-	return naming->layout == FOLDER_FS ? '/' : '.';
+	return naming->layout == FOLDER_MAILDIRPP ? '.' : '/';
 }
 
 void subs_open(struct subs *s, enum subs_kind kind, const struct folder_naming *naming,

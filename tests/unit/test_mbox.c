@@ -562,14 +562,14 @@ END_TEST
 START_TEST(round_trip)
 {
 	static const char *const words[] = { "$Work", "home", "a.b", "x" };
-	struct mbox_words w;
+	struct kwnames w;
 	uint16_t ids[4] = { 0, 1, 2, 3 };
 	struct memory m = { .step = SIZE_MAX };
 	struct buf text, out, want;
 
-	mbox_words_init(&w);
+	kwnames_init(&w);
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		ck_assert_uint_eq(mbox_words_add(&w, slice_str(words[i])), i);
+		ck_assert_uint_eq(kwnames_add(&w, slice_str(words[i])), i);
 	buf_init(&text);
 	buf_init(&out);
 	buf_init(&want);
@@ -604,7 +604,7 @@ START_TEST(round_trip)
 	buf_release(&text);
 	buf_release(&out);
 	buf_release(&want);
-	mbox_words_release(&w);
+	kwnames_release(&w);
 }
 END_TEST
 
@@ -629,25 +629,25 @@ END_TEST
 /* As many keywords as there may be, on lines that are wrapped. */
 START_TEST(many_words)
 {
-	struct mbox_words w;
+	struct kwnames w;
 	struct memory m = { .step = 1000 };
 	struct buf text, out;
 	uint16_t *ids = xcalloc(MBOX_WORDS_MAX, sizeof(*ids));
 	struct mbox_told told = { .uid = 1, .words = ids, .word_count = MBOX_WORDS_MAX };
 	char name[32];
 
-	mbox_words_init(&w);
+	kwnames_init(&w);
 	buf_init(&text);
 	buf_init(&out);
 	for (uint32_t i = 0; i < MBOX_WORDS_MAX; i++) {
 		(void)snprintf(name, sizeof(name), "Key%u", i);
-		ck_assert_uint_eq(mbox_words_add(&w, slice_str(name)), i);
+		ck_assert_uint_eq(kwnames_add(&w, slice_str(name)), i);
 		(void)snprintf(name, sizeof(name), "kEY%u", i);
-		ck_assert_uint_eq(mbox_words_add(&w, slice_str(name)), i);
+		ck_assert_uint_eq(kwnames_add(&w, slice_str(name)), i);
 		ids[i] = (uint16_t)i;
 	}
-	ck_assert_uint_eq(mbox_words_add(&w, slice_str("more")), MBOX_NO_WORD);
-	ck_assert_uint_eq(mbox_words_find(&w, slice_str("key77")), 77);
+	ck_assert_uint_eq(kwnames_add(&w, slice_str("more")), KWNAMES_FULL);
+	ck_assert_uint_eq(kwnames_find(&w, slice_str("key77")), 77);
 	ck_assert(!mbox_word_fits(slice_str("")) && !mbox_word_fits(slice_str("a b")));
 	buf_puts(&text, F1);
 	mbox_put_base(&text, 7, 1, &w, 0);
@@ -662,7 +662,7 @@ START_TEST(many_words)
 	ck_assert_ptr_nonnull(strstr(buf_str(&out), ",Key8191|"));
 	buf_release(&text);
 	buf_release(&out);
-	mbox_words_release(&w);
+	kwnames_release(&w);
 	free(ids);
 }
 END_TEST

@@ -248,7 +248,8 @@ static void put_msg(struct buf *out, const struct rec_msg *m)
 		buf_printf(out, " o=%" PRIu64, m->uidl_order);
 }
 
-static void put_body(struct buf *out, struct body *b)
+/* date: the record's, for stores that do not keep it with the body */
+static void put_body(struct buf *out, struct body *b, int64_t date)
 {
 	struct body_info info;
 	struct mbx_err err;
@@ -275,6 +276,8 @@ static void put_body(struct buf *out, struct body *b)
 		buf_printf(out, " unreadable %d %d", err.scope, err.code);
 	else
 		ck_assert_uint_eq(data.len, info.size);
+	if (info.internaldate == TIME_UNKNOWN)
+		info.internaldate = date;
 	if (info.internaldate != 1000000000)
 		buf_printf(out, " t=%" PRId64, info.internaldate);
 	if (info.share_ino != 0)
@@ -324,7 +327,7 @@ static void read_one(struct record *rec, const struct treefix_opts *opts, struct
 	if (opts->hook != NULL)
 		opts->hook(opts->ctx, rec);
 	if (rec->kind == REC_MSG)
-		put_body(out, rec->msg.body);
+		put_body(out, rec->msg.body, rec->msg.internaldate);
 	if (rec->kind != REC_USER)
 		buf_putc(out, '\n');
 }
