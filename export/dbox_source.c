@@ -388,15 +388,6 @@ static int give_missing(struct dbox_reader *d, const struct dindex_msg *m,
 	return 1;
 }
 
-static uint32_t flags_of(const struct dindex_msg *m)
-{
-	return ((m->flags & DINDEX_ANSWERED) != 0 ? MSG_ANSWERED : 0) |
-	       ((m->flags & DINDEX_FLAGGED) != 0 ? MSG_FLAGGED : 0) |
-	       ((m->flags & DINDEX_DELETED) != 0 ? MSG_DELETED : 0) |
-	       ((m->flags & DINDEX_SEEN) != 0 ? MSG_SEEN : 0) |
-	       ((m->flags & DINDEX_DRAFT) != 0 ? MSG_DRAFT : 0);
-}
-
 /* What the index tells of the message. */
 static void take_record(struct dbox_reader *d, uint32_t i, const struct dindex_msg *m,
                         const struct dbox_spot *spot, struct rec_msg *msg)
@@ -404,7 +395,7 @@ static void take_record(struct dbox_reader *d, uint32_t i, const struct dindex_m
 	const uint16_t *numbers = dindex_keywords(d->ix, i, &msg->keyword_count);
 
 	msg->uid = m->uid;
-	msg->flags = flags_of(m);
+	msg->flags = dovecot_index_flags(m->flags);
 	msg->modseq = m->modseq;
 	msg->savedate = spot->savedate;
 	for (size_t k = 0; k < msg->keyword_count; k++)

@@ -4,6 +4,7 @@
 #include "format/base/mem.h"
 #include "format/base/xio.h"
 #include "format/limits.h"
+#include "format/record.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -114,6 +115,15 @@ void dovecot_index_stat(const struct tree *dir, const char *name, struct stat st
 	(void)fstatat(dir->fd, name, &st[0], AT_SYMLINK_NOFOLLOW);
 	(void)fstatat(dir->fd, log, &st[1], AT_SYMLINK_NOFOLLOW);
 	free(log);
+}
+
+uint32_t dovecot_index_flags(uint8_t flags)
+{
+	return ((flags & DINDEX_ANSWERED) != 0 ? MSG_ANSWERED : 0) |
+	       ((flags & DINDEX_FLAGGED) != 0 ? MSG_FLAGGED : 0) |
+	       ((flags & DINDEX_DELETED) != 0 ? MSG_DELETED : 0) |
+	       ((flags & DINDEX_SEEN) != 0 ? MSG_SEEN : 0) |
+	       ((flags & DINDEX_DRAFT) != 0 ? MSG_DRAFT : 0);
 }
 
 void index_lock_init(struct index_lock *l)

@@ -19,6 +19,9 @@ int dovecot_index_read(const struct tree *dir, const char *name, const struct di
 /* What tells one state of the main index and its log from the next; zeros for what is not there. */
 void dovecot_index_stat(const struct tree *dir, const char *name, struct stat st[2]);
 
+/* The enum msg_flag bits of a message's flags. */
+uint32_t dovecot_index_flags(uint8_t flags);
+
 /*
  * The lock that servers take to write (fcntl, on the log): none of them sets flags, adds or removes
  * messages, or rotates the log, while it is held. Hold it for a moment only: they wait three

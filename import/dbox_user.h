@@ -2,7 +2,7 @@
 #define MBX_DBOX_USER_H
 
 #include "format/codec/dbox.h"
-#include "format/codec/dindex_out.h"
+#include "import/box_index.h"
 #include "import/dovecot_account.h"
 #include "import/user_writer.h"
 
@@ -50,8 +50,7 @@ struct dbox_user {
 	struct dovecot_account account;
 	bool lf; /* bodies may have other line ends */
 	/* The mailbox in hand. */
-	int index; /* directory of its index; may be w.box.dirfd */
-	struct dindex_out *out;
+	struct box_index index;
 	bool has_uidl, has_order;
 	uint32_t last_uidl; /* the last UID that has one */
 	/* Messages that share a body with a UIDL they do not have: all, and those below last_uidl,
@@ -59,8 +58,6 @@ struct dbox_user {
 	uint64_t hidden_uidls, shown_uidls;
 	uint64_t odd; /* line ends that the server cannot show as they were */
 	struct buf guid, tail;
-	uint16_t *keywords; /* of the message in hand */
-	size_t keyword_room;
 };
 
 /* What stands behind a body: u->tail. */

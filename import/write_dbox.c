@@ -1,13 +1,10 @@
 #include "import/write_dbox.h"
 
 #include "format/base/le.h"
-#include "format/base/xio.h"
-#include "format/codec/dindex.h"
 #include "format/digest.h"
 #include "format/path.h"
 #include "import/dbox_user.h"
 #include "import/exist.h"
-#include "import/index_out.h"
 #include "import/linefeed.h"
 
 #include <inttypes.h>
@@ -78,67 +75,27 @@ static const struct exist_kind kind_with_alt = {
 
 /* ---- mailboxes ---- */
 
-static int open_dirs(struct dbox_user *u, struct mbx_err *err)
-{
-	struct user_writer *w = &u->w;
-
-	if (box_make_dir(w, err) < 0)
-		return -1;
-	u->index = w->box.dirfd;
-	if (w->index.used && !w->dry)
-		u->index = box_make_side(w, &w->index, err);
-	return u->index < 0 && !w->dry ? -1 : 0;
-}
-
-static void close_dirs(struct dbox_user *u)
-{
-	if (u->index != u->w.box.dirfd)
-		close_quietly(u->index);
-	u->index = -1;
-}
-
 static int begin_box(struct user_writer *w, const struct rec_box *rec, struct mbx_err *err)
 {
 	struct dbox_user *u = of(w);
 
-	if (!rec->noselect && open_dirs(u, err) < 0)
+	if (!rec->noselect &&
+	    (box_make_dir(w, err) < 0 ||
+	     box_index_begin(&u->index, w, u->flavour->exts, u->flavour->ext_count, err) < 0))
 		return -1;
 	if (dovecot_put_box(&u->account, w, rec, err) < 0)
 		return -1;
 	if (rec->noselect)
 		return 0;
-	u->out = dindex_out_new(u->flavour->exts, u->flavour->ext_count);
 	u->has_uidl = u->has_order = false;
 	u->last_uidl = 0;
 	u->odd = u->hidden_uidls = u->shown_uidls = 0;
 	return 0;
 }
 
-/* The index's header, from what is known of the mailbox. */
-static struct dindex_head make_head(const struct dbox_user *u)
-{
-	const struct user_writer *w = &u->w;
-	struct dindex_head h = { .uidvalidity = w->box.uidvalidity,
-		                 .uidnext = w->box.uidnext,
-		                 .first_recent = w->box.first_recent,
-		                 .highestmodseq = w->box.highestmodseq,
-		                 .created = w->box.uidvalidity };
-
-	if (h.uidnext <= w->box.last_uid)
-		h.uidnext = w->box.last_uid + 1;
-	if (h.first_recent == 0 || h.first_recent > h.uidnext)
-		h.first_recent = h.uidnext;
-	return h;
-}
-
 static int write_index(struct dbox_user *u, struct mbx_err *err)
 {
 	const struct user_writer *w = &u->w;
-	const struct index_place place = { .dirfd = u->index,
-		                           .name = "dovecot.index",
-		                           .mode = stage_file_mode(w->stage),
-		                           .sync = stage_syncs_files(w->stage) };
-	struct dindex_head h = make_head(u);
 	unsigned char header[DBOX_HEADER_BYTES] = { 0 }, uidl[4];
 	const void *headers[DINDEX_OUT_EXTS] = { header, uidl };
 
@@ -146,7 +103,7 @@ static int write_index(struct dbox_user *u, struct mbx_err *err)
 	memcpy(header + 4, box_in_hand(w)->guid, 16);
 	header[20] = (unsigned char)((u->has_uidl ? HAS_UIDL : 0) | (u->has_order ? HAS_ORDER : 0));
 	le_put(uidl, u->last_uidl, 4);
-	return index_out_write(&place, u->out, &h, headers, err);
+	return box_index_write(&u->index, w, headers, err);
 }
 
 static int end_box(struct user_writer *w, struct mbx_err *err)
@@ -161,9 +118,7 @@ static int end_box(struct user_writer *w, struct mbx_err *err)
 	for (; u->shown_uidls > 0; u->shown_uidls--)
 		losses_add(w->opts.losses, "uidl", path_in_hand(u),
 		           "messages that had none get that of the body they share");
-	dindex_out_free(u->out);
-	u->out = NULL;
-	close_dirs(u);
+	box_index_end(&u->index);
 	return 0;
 }
 
@@ -336,68 +291,16 @@ static int put_same(struct user_writer *w, const struct rec_msg *msg, struct sha
 	return u->flavour->same(u, msg, &meta, equal, share, size_r, err);
 }
 
-static uint8_t index_flags(uint32_t flags)
-{
-	static const struct {
-		uint32_t flag;
-		uint8_t bit;
-	} map[] = {
-		{ MSG_ANSWERED, DINDEX_ANSWERED }, { MSG_FLAGGED, DINDEX_FLAGGED },
-		{ MSG_DELETED, DINDEX_DELETED },   { MSG_SEEN, DINDEX_SEEN },
-		{ MSG_DRAFT, DINDEX_DRAFT },
-	};
-	unsigned bits = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(map); i++)
-		bits |= (flags & map[i].flag) != 0 ? map[i].bit : 0u;
-	return (uint8_t)bits;
-}
-
-/* The numbers of a message's keywords, each once. Returns how many. */
-static size_t number_keywords(struct dbox_user *u, const struct rec_msg *msg)
-{
-	size_t count = 0;
-
-	if (msg->keyword_count > u->keyword_room) {
-		u->keyword_room = msg->keyword_count;
-		u->keywords = xreallocarray(u->keywords, u->keyword_room, sizeof(*u->keywords));
-	}
-	for (size_t i = 0; i < msg->keyword_count; i++) {
-		const char *name = msg->keywords[i];
-		uint32_t number =
-		    dovecot_keyword_fits(name) ? dindex_out_keyword(u->out, name) : UINT32_MAX;
-		size_t at = 0;
-
-		if (number > UINT16_MAX) {
-			losses_add(u->w.opts.losses, "keywords", path_in_hand(u),
-			           "too many, or no word, as %s", name);
-			continue;
-		}
-		while (at < count && u->keywords[at] != number)
-			at++;
-		u->keywords[at] = (uint16_t)number;
-		count += at == count;
-	}
-	return count;
-}
-
 int dbox_list(struct dbox_user *u, const struct rec_msg *msg, const struct dbox_meta *meta,
               const void *const *records, struct mbx_err *err)
 {
-	struct dindex_out_msg m = { .uid = msg->uid,
-		                    .flags = index_flags(msg->flags),
-		                    .modseq = msg->modseq,
-		                    .records = records };
-
-	m.keyword_count = number_keywords(u, msg);
-	m.keywords = u->keywords;
 	if (meta->uidl.len > 0) {
 		u->last_uidl = msg->uid;
 		u->shown_uidls = u->hidden_uidls;
 	}
 	u->has_uidl = u->has_uidl || meta->uidl.len > 0;
 	u->has_order = u->has_order || meta->order != 0;
-	return dindex_out_add(u->out, &m, err);
+	return box_index_add(&u->index, &u->w, msg, records, err);
 }
 
 /* ---- the drivers ---- */
@@ -416,15 +319,10 @@ static void release(struct user_writer *w)
 	struct dbox_user *u = of(w);
 
 	u->flavour->release(u);
-	close_dirs(u);
-	dindex_out_free(u->out);
-	u->out = NULL;
+	box_index_release(&u->index);
 	dovecot_account_release(&u->account);
 	buf_release(&u->guid);
 	buf_release(&u->tail);
-	free(u->keywords);
-	u->keywords = NULL;
-	u->keyword_room = 0;
 }
 
 /* The keys, beyond those of all Dovecot's stores. */
@@ -473,7 +371,7 @@ int dbox_user_open(struct dbox_user *u, const struct store_loc *loc, const struc
 	w->ops = &u->ops;
 	w->exist = has_alt ? &kind_with_alt : &kind;
 	u->lf = !opts->like;
-	u->index = -1;
+	box_index_init(&u->index);
 	dovecot_account_init(&u->account);
 	if (user_writer_open(w, loc, opts, err) < 0 || read_keys(u, err) < 0 ||
 	    dovecot_open_places(w, err) < 0 || dovecot_open_place(w, "ALT", true, &w->alt, err) < 0)
