@@ -136,17 +136,29 @@ static void learn_row(struct known_user *user, const struct seg_row *row)
 	}
 }
 
-/* An ordinal that no honest archive of that size has would ask for memory. */
+/* A row that belongs to a mailbox. */
+static bool of_box(const struct seg_row *row)
+{
+	return row->kind == ROW_M || row->kind == ROW_L || row->kind == ROW_E ||
+	       row->kind == ROW_Z || row->kind == ROW_C;
+}
+
+/* An ordinal that no honest archive of that size has would ask for memory; and what belongs to a
+ * mailbox comes behind its row, or the head names it. */
 static bool plausible(const struct salvage *s, const struct segment *seg)
 {
 	uint64_t frames = s->in.size / SEAL_FRAME_BYTES + PLAUSIBLE;
 	uint64_t rows = s->in.size + PLAUSIBLE;
+	bool in_box = seg->head.first_box != 0;
 
 	if (seg->head.user == 0 || seg->head.user > frames || seg->head.last_box > rows)
 		return false;
 	for (size_t i = 0; i < seg->row_count; i++) {
 		const struct seg_row *row = &seg->rows[i];
 
+		in_box = in_box || row->kind == ROW_B;
+		if (of_box(row) && !in_box)
+			return false;
 		if ((row->kind == ROW_B || row->kind == ROW_Z) && row->more.box_ordinal > rows)
 			return false;
 		if (row->kind == ROW_Y && row->more.y.ordinal > rows)
@@ -745,13 +757,6 @@ static int give_row(struct salvage *s, const struct seg_row *row, struct record 
 	default:
 		return 0;
 	}
-}
-
-/* A row that belongs to a mailbox. */
-static bool of_box(const struct seg_row *row)
-{
-	return row->kind == ROW_M || row->kind == ROW_L || row->kind == ROW_E ||
-	       row->kind == ROW_Z || row->kind == ROW_C;
 }
 
 /* The next step with the row in hand: closes or opens what stands in its way, or does it. */
