@@ -46,6 +46,14 @@ static size_t wanted(const struct dbox_file *file, uint64_t hint, size_t max)
 	return all < max ? (size_t)all : max;
 }
 
+/* The same where only header and metadata are wanted: all of a small message. */
+static size_t wanted_meta(const struct dbox_file *file, uint64_t hint)
+{
+	uint64_t all = file->line.len == 0 ? (uint64_t)file->st.st_size : hint;
+
+	return wanted(file, hint, all <= DBOX_WHOLE_MAX ? DBOX_WHOLE_MAX : BODY_SMALL + META_USUAL);
+}
+
 /* Reads the first want bytes, and finds where the body begins. */
 static int read_header(struct dbox_file *file, uint64_t offset, size_t want, struct dbox_message *m,
                        struct mbx_err *err)
@@ -113,6 +121,8 @@ static int read_message(struct dbox_files *files, struct dbox_file *file, uint64
 	char *name;
 
 	memset(m, 0, sizeof(*m));
+	m->st = file->st;
+	m->alt = file->alt;
 	if (read_header(file, offset, want, m, err) == 0 && read_metadata(file, m, err) == 0) {
 		m->encrypted = mailcrypt_sniff(m->raw + m->body, head_of(m));
 		return 0;
@@ -123,7 +133,7 @@ static int read_message(struct dbox_files *files, struct dbox_file *file, uint64
 	return -1;
 }
 
-int dbox_read_meta(struct dbox_files *files, uint32_t file, uint64_t offset,
+int dbox_read_meta(struct dbox_files *files, uint32_t file, uint64_t offset, uint64_t size,
                    struct dbox_message *m_r, struct mbx_err *err)
 {
 	struct dbox_file *opened;
@@ -133,8 +143,7 @@ int dbox_read_meta(struct dbox_files *files, uint32_t file, uint64_t offset,
 	ret = dbox_files_get(files, file, &opened, err);
 	if (ret != 1)
 		return ret;
-	ret = read_message(files, opened, offset, wanted(opened, 0, BODY_SMALL + META_USUAL), m_r,
-	                   err);
+	ret = read_message(files, opened, offset, wanted_meta(opened, size), m_r, err);
 	dbox_files_put(files, opened);
 	return ret < 0 ? -1 : 1;
 }
@@ -186,6 +195,7 @@ struct dbox_body {
 	struct body body;
 	struct dbox_box *box;
 	struct dbox_place place;
+	struct dbox_message ready; /* the whole message, until open(); raw is NULL if it is not */
 	struct dbox_file *file;
 	bool alt;               /* where it was found */
 	uint64_t header, start; /* offsets of the message and of its body in the file */
@@ -327,33 +337,6 @@ static void fill_content(struct dbox_body *d, struct dbox_message *m)
 	m->raw = NULL;
 }
 
-static int open_message(struct dbox_body *d, struct dbox_message *m, uint64_t *size_r,
-                        struct mbx_err *err)
-{
-	const struct dbox_store *s = d->box->s;
-	const unsigned char *plain;
-	size_t len;
-
-	if (read_message(d->box->files, d->file, d->place.at.offset,
-	                 wanted(d->file, d->place.at.size, CONTENT_HEAD_MAX), m, err) < 0)
-		return -1;
-	d->header = m->offset;
-	d->start = m->offset + m->line.msg_header;
-	if (m->encrypted && !s->carry_encrypted)
-		return refuse_encrypted(d, m->raw + m->body, head_of(m), err);
-	fill_content(d, m);
-	if (m->encrypted && m->meta.attachments.len == 0) {
-		*size_r = d->content.plain_size = m->stored;
-		return 0;
-	}
-	if (open_content(d, m, size_r, err) < 0)
-		return -1;
-	plain = content_memory(&d->content, &len);
-	if (plain != NULL && mailcrypt_sniff(plain, len) && !s->carry_encrypted)
-		return refuse_encrypted(d, plain, len, err);
-	return 0;
-}
-
 /* Opens the file, wherever a purge has moved the message. */
 static int open_file(struct dbox_body *d, struct mbx_err *err)
 {
@@ -377,11 +360,52 @@ static int open_file(struct dbox_body *d, struct mbx_err *err)
 	return -1;
 }
 
-/* Which other messages have the same body. */
-static void take_share(const struct dbox_body *d, struct body_info *info)
+/* Reads the beginning of the message, unless all of it was read when it was listed. */
+static int get_message(struct dbox_body *d, struct dbox_message *m, struct mbx_err *err)
 {
-	const struct stat *st = &d->file->st;
+	if (d->ready.raw != NULL) {
+		*m = d->ready;
+		memset(&d->ready, 0, sizeof(d->ready));
+		return 0;
+	}
+	memset(m, 0, sizeof(*m));
+	if (open_file(d, err) < 0)
+		return -1;
+	return read_message(d->box->files, d->file, d->place.at.offset,
+	                    wanted(d->file, d->place.at.size, CONTENT_HEAD_MAX), m, err);
+}
 
+/* Finds out what the message is. */
+static int open_message(struct dbox_body *d, struct dbox_message *m, uint64_t *size_r,
+                        struct mbx_err *err)
+{
+	const struct dbox_store *s = d->box->s;
+	const unsigned char *plain;
+	size_t len;
+
+	if (get_message(d, m, err) < 0)
+		return -1;
+	d->alt = m->alt;
+	d->header = m->offset;
+	d->start = m->offset + m->line.msg_header;
+	if (m->encrypted && !s->carry_encrypted)
+		return refuse_encrypted(d, m->raw + m->body, head_of(m), err);
+	fill_content(d, m);
+	if (m->encrypted && m->meta.attachments.len == 0) {
+		*size_r = d->content.plain_size = m->stored;
+		return 0;
+	}
+	if (open_content(d, m, size_r, err) < 0)
+		return -1;
+	plain = content_memory(&d->content, &len);
+	if (plain != NULL && mailcrypt_sniff(plain, len) && !s->carry_encrypted)
+		return refuse_encrypted(d, plain, len, err);
+	return 0;
+}
+
+/* Which other messages have the same body. */
+static void take_share(const struct dbox_body *d, const struct stat *st, struct body_info *info)
+{
 	info->share_dev = info->share_ino = 0;
 	if (d->place.at.shared) {
 		info->share_ino = d->place.map_uid;
@@ -399,14 +423,11 @@ static int open_body(struct body *b, struct body_info *info_r, struct mbx_err *e
 	int ret;
 
 	forget(d);
-	if (open_file(d, err) < 0)
-		return -1;
-	d->alt = d->file->alt;
 	ret = open_message(d, &m, &info_r->size, err);
 	info_r->internaldate = m.meta.received;
 	info_r->savedate = TIME_UNKNOWN;
+	take_share(d, &m.st, info_r);
 	dbox_message_release(&m);
-	take_share(d, info_r);
 	if (ret == 0 && content_memory(&d->content, &len) != NULL) {
 		dbox_files_put(d->box->files, d->file);
 		d->file = NULL;
@@ -443,11 +464,13 @@ static void close_body(struct body *b)
 	struct dbox_body *d = of(b);
 
 	forget(d);
+	dbox_message_release(&d->ready);
 	dbox_box_unref(d->box);
 	free(d);
 }
 
-struct body *dbox_body_new(struct dbox_box *box, const struct dbox_place *place)
+struct body *dbox_body_new(struct dbox_box *box, const struct dbox_place *place,
+                           struct dbox_message *read)
 {
 	static const struct body_ops ops = {
 		.open = open_body,
@@ -461,5 +484,10 @@ struct body *dbox_body_new(struct dbox_box *box, const struct dbox_place *place)
 	d->box = box;
 	atomic_fetch_add(&box->refs, 1);
 	d->place = *place;
+	if (read != NULL && read->raw != NULL && head_of(read) == read->stored) {
+		d->ready = *read;
+		read->raw = NULL;
+		buf_init(&read->tail);
+	}
 	return &d->body;
 }

@@ -17,8 +17,10 @@
  * 3. INTERNALDATE comes from the metadata, so open() reads them. Without one it is 1970, as the
  *    server shows it.
  * 4. A message of usual size costs openat, fstat, one pread, close; in a file of many messages one
- *    pread.
+ *    pread: dbox_read_meta() reads all of it, up to DBOX_WHOLE_MAX, and the body takes it over.
  */
+
+#define DBOX_WHOLE_MAX ((size_t)64 * 1024)
 
 /* What the bodies of a mailbox need. Counted references. */
 struct dbox_box;
@@ -36,8 +38,6 @@ struct dbox_place {
 	 * and metadata) is a hint only. */
 	struct dbox_map_place at;
 };
-struct body *dbox_body_new(struct dbox_box *box, const struct dbox_place *place);
-
 /* A message without its body, for a reader that needs GUID and UIDL before it gives the record. */
 struct dbox_message {
 	struct dbox_line line;
@@ -46,16 +46,25 @@ struct dbox_message {
 	struct dbox_meta meta; /* points into what follows */
 	bool encrypted;
 	/* private */
+	struct stat st; /* of the file */
+	bool alt;
 	unsigned char *raw;   /* from the beginning of the file or from offset on */
 	size_t raw_len, body; /* raw[body] is the first byte of the body */
 	struct buf tail;
 };
 
-/* 1; 0 if there is no such file; -1. dbox_message_release() it in any case. */
-int dbox_read_meta(struct dbox_files *files, uint32_t file, uint64_t offset,
+/* size as in dbox_map_place. 1; 0 if there is no such file; -1. dbox_message_release() it in any
+ * case.
+ */
+int dbox_read_meta(struct dbox_files *files, uint32_t file, uint64_t offset, uint64_t size,
                    struct dbox_message *m_r, struct mbx_err *err);
 /* Appends the ids of the keys that it is encrypted for. */
 void dbox_message_keys(const struct dbox_message *m, struct buf *out);
 void dbox_message_release(struct dbox_message *m);
+
+/* read: what dbox_read_meta() has read there, or NULL. If that is the whole message, the body takes
+ * it over, and its first open() reads nothing. */
+struct body *dbox_body_new(struct dbox_box *box, const struct dbox_place *place,
+                           struct dbox_message *read);
 
 #endif

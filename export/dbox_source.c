@@ -342,7 +342,8 @@ int dbox_find_message(struct dbox_reader *d, const struct dindex *ix, uint32_t i
 int dbox_read_spot(struct dbox_reader *d, struct dbox_files *files, struct dbox_spot *spot,
                    struct dbox_message *m_r, struct mbx_err *err)
 {
-	int ret = dbox_read_meta(files, spot->place.file, spot->place.offset, m_r, err);
+	int ret =
+	    dbox_read_meta(files, spot->place.file, spot->place.offset, spot->place.size, m_r, err);
 	char *name;
 
 	/* A purge has moved it meanwhile. */
@@ -350,7 +351,8 @@ int dbox_read_spot(struct dbox_reader *d, struct dbox_files *files, struct dbox_
 		ret = dbox_map_find_again(d->map, spot->map_uid, &spot->place, err);
 		if (ret == 1) {
 			dbox_message_release(m_r);
-			ret = dbox_read_meta(files, spot->place.file, spot->place.offset, m_r, err);
+			ret = dbox_read_meta(files, spot->place.file, spot->place.offset,
+			                     spot->place.size, m_r, err);
 		} else if (ret == 0) {
 			break;
 		}
@@ -433,7 +435,7 @@ static bool is_meant(const struct dbox_reader *d, uint32_t i, const struct dbox_
 
 /* The message that m has read. */
 static void give_msg(struct dbox_reader *d, uint32_t i, const struct dindex_msg *listed,
-                     const struct dbox_spot *spot, const struct dbox_message *m, struct record *rec)
+                     const struct dbox_spot *spot, struct dbox_message *m, struct record *rec)
 {
 	const struct dbox_place place = { .uid = listed->uid,
 		                          .map_uid = spot->map_uid,
@@ -443,7 +445,7 @@ static void give_msg(struct dbox_reader *d, uint32_t i, const struct dindex_msg 
 	rec->kind = REC_MSG;
 	take_record(d, i, listed, spot, &rec->msg);
 	take_metadata(d, m, &rec->msg);
-	rec->msg.body = dbox_body_new(d->box, &place);
+	rec->msg.body = dbox_body_new(d->box, &place, m);
 }
 
 /* Message i of the index: 1, 0 if it is left out, -1. */

@@ -4,6 +4,7 @@
 #include "format/limits.h"
 #include "format/record.h"
 #include "tests/unit/fsutil.h"
+#include "tests/unit/indexforge.h"
 #include "tests/unit/suites.h"
 
 #include <errno.h>
@@ -150,7 +151,7 @@ static int read_body(struct body *b, struct body_info *info, struct buf *out, st
 static int read_place(const struct dbox_place *place, struct body_info *info, struct buf *out,
                       struct mbx_err *err)
 {
-	struct body *b = dbox_body_new(box, place);
+	struct body *b = dbox_body_new(box, place, NULL);
 	int ret = read_body(b, info, out, err);
 
 	body_close(b);
@@ -188,7 +189,7 @@ START_TEST(sized)
 	const struct dbox_place place = { .uid = 7, .at.file = 7 };
 	struct dbox_meta meta = { .has_received = true, .received = 1234567890 };
 	struct buf plain = { 0 }, stored = { 0 }, out = { 0 };
-	struct body *b = dbox_body_new(box, &place);
+	struct body *b = dbox_body_new(box, &place, NULL);
 	struct body_info info;
 	struct mbx_err err;
 
@@ -306,7 +307,7 @@ START_TEST(damaged)
 			write_file("root/" BOX "/u.1", file.data, file.len);
 			if (read_u(1, &out, &err) < 0)
 				ck_assert_int_eq(err.scope, ERR_MSG);
-			if (dbox_read_meta(files, 1, 0, &m, &err) < 0)
+			if (dbox_read_meta(files, 1, 0, 0, &m, &err) < 0)
 				ck_assert_int_eq(err.scope, ERR_MSG);
 			dbox_message_release(&m);
 		}
@@ -507,7 +508,7 @@ START_TEST(multi)
 		free(name);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
-		bodies[i] = dbox_body_new(box, &places[i]);
+		bodies[i] = dbox_body_new(box, &places[i], NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
 		size_t at = i * 7 % ARRAY_SIZE(places);
 
@@ -534,6 +535,74 @@ START_TEST(multi)
 }
 END_TEST
 
+/* A purge moves messages to other files, deletes those they were in, and what was expunged. */
+static const struct {
+	const char *name, *map; /* afterwards */
+	bool moved;             /* there is a second file with the message */
+	enum mbx_exit code;
+} moves[] = {
+	{ "moved", "append 7;rec 7 020000000900000000000000", true, MBX_OK },
+	{ "expunged, too", "append 8;rec 8 020000000900000000000000", true, MBX_CHANGED },
+	{ "its file is lost", "append 7;rec 7 010000000900000000000000", false, MBX_CHANGED },
+	{ "so is the one that the map tells", "append 7;rec 7 020000000900000000000000", false,
+	  MBX_CHANGED },
+};
+
+static void write_map(const char *records)
+{
+	static const struct forged_log header = FORGED_LOG;
+	char *text = xasprintf("header 24 5;intro map 8 12 4 0 0;%s", records);
+	struct buf log = { 0 };
+
+	forge_log(&log, &header, text);
+	write_file("root/storage/dovecot.map.index.log", log.data, log.len);
+	buf_release(&log);
+	free(text);
+}
+
+START_TEST(moved)
+{
+	const struct dbox_meta meta = { 0 };
+	struct dbox_place place = { .uid = 1, .map_uid = 7 };
+	char *storage = fs_path("%s/root/storage", dir), *old = fs_path("%s/m.1", storage);
+	struct dbox_map *map;
+	struct body_info info;
+	struct buf out = { 0 };
+	struct mbx_err err;
+	struct body *body;
+	struct tree tree;
+	const char *why;
+
+	ck_assert_int_eq(tree_open_root(storage, &tree, &err), 1);
+	write_map("append 7;rec 7 010000000900000000000000");
+	write_one("root/storage/m.1", "hello", 5, &meta);
+	ck_assert_int_eq(dbox_map_new(store->store, &tree, &map, &err), 0);
+	ck_assert_int_eq(dbox_map_read(map, &why, &err), 0);
+	ck_assert_str_eq(why, "");
+	ck_assert(dbox_map_find(map, 7, &place.at));
+	dbox_box_unref(box);
+	dbox_files_unref(files);
+	files = dbox_files_new(store, "storage", 'm', 1);
+	box = dbox_box_new(store, files, "INBOX", NULL, map);
+	body = dbox_body_new(box, &place, NULL);
+	ck_assert_int_eq(unlink(old), 0);
+	write_map(moves[_i].map);
+	if (moves[_i].moved)
+		write_one("root/storage/m.2", "hello", 5, &meta);
+	err.code = MBX_OK;
+	ck_assert_msg((read_body(body, &info, &out, &err) == 0) == (moves[_i].code == MBX_OK),
+	              "%s: %s", moves[_i].name, err.text);
+	ck_assert_msg(err.code == moves[_i].code, "%s: %s", moves[_i].name, err.text);
+	ck_assert(moves[_i].code != MBX_OK || strcmp(buf_str(&out), "hello") == 0);
+	body_close(body);
+	dbox_map_unref(map);
+	tree_release(&tree);
+	buf_release(&out);
+	free(storage);
+	free(old);
+}
+END_TEST
+
 START_TEST(metadata)
 {
 	struct dbox_meta meta = { .guid = slice_str(GUID), .uidl = slice_str("1.x"), .order = 5 };
@@ -548,14 +617,14 @@ START_TEST(metadata)
 	if (_i == 2)
 		meta.attachments = slice_of(buf_str(&refs), refs.len);
 	write_one("root/" BOX "/u.1", body.data, body.len, &meta);
-	ck_assert_int_eq(dbox_read_meta(files, 1, 0, &m, &err), 1);
+	ck_assert_int_eq(dbox_read_meta(files, 1, 0, 0, &m, &err), 1);
 	ck_assert(slice_is(m.meta.guid, GUID) && slice_is(m.meta.uidl, "1.x"));
 	ck_assert_uint_eq(m.meta.order, 5);
 	ck_assert_uint_eq(m.stored, body.len);
 	ck_assert_uint_eq(m.meta.attachments.len, _i == 2 ? refs.len : 0);
 	ck_assert(!m.encrypted);
 	dbox_message_release(&m);
-	ck_assert_int_eq(dbox_read_meta(files, 2, 0, &m, &err), 0);
+	ck_assert_int_eq(dbox_read_meta(files, 2, 0, 0, &m, &err), 0);
 	dbox_message_release(&m);
 	buf_release(&body);
 	buf_release(&refs);
@@ -575,7 +644,7 @@ START_TEST(encrypted)
 	for (int i = 0; i < 32 + 200; i++)
 		buf_putc(&body, 'x');
 	write_one("root/" BOX "/u.1", body.data, body.len, &meta);
-	ck_assert_int_eq(dbox_read_meta(files, 1, 0, &m, &err), 1);
+	ck_assert_int_eq(dbox_read_meta(files, 1, 0, 0, &m, &err), 1);
 	ck_assert(m.encrypted);
 	dbox_message_keys(&m, &keys);
 	ck_assert_str_eq(buf_str(&keys), id);
@@ -650,6 +719,7 @@ Suite *dbox_body_suite(void)
 	tcase_add_test(tc, where);
 	tcase_add_test(tc, shared);
 	tcase_add_test(tc, multi);
+	tcase_add_loop_test(tc, moved, 0, ARRAY_SIZE(moves));
 	tcase_add_loop_test(tc, metadata, 0, 3);
 	tcase_add_test(tc, encrypted);
 	tcase_add_test(tc, few_descriptors);

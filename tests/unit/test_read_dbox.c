@@ -295,10 +295,10 @@ static const struct {
 	  INDEX HEAD("00") "append 1;kw +x 1 1\n", false,
 	  "B INBOX v77 n2 x1 h2 r1\nX 1 %/" BOX
 	  "/u.1: is not there, nor in ALT\nE 0 1\n" DONE(1, 0, 1, 0) },
-	{ "expunged before its body is read", &reader_sdbox,
+	{ "expunged before its body is read: it was read along", &reader_sdbox,
 	  INDEX HEAD("00") "append 1\nb " BOX "/u.1 :a\n", REC_MSG, BOX "/u.1",
 	  INDEX HEAD("00") "append 1;expunge 1 1\n", false,
-	  "B INBOX v77 n2 x1 h2 r1\nM 1  q2 changed\nE 1 0\n" DONE(1, 1, 0, 0) },
+	  "B INBOX v77 n2 x1 h2 r1\nM 1  q2 t=0 s1 \"a\"\nE 1 0\n" DONE(1, 1, 0, 0) },
 	{ "a new message, new flags", &reader_sdbox,
 	  INDEX HEAD("00") "append 1\nb " BOX "/u.1 :a\n", REC_BOX, NULL,
 	  INDEX HEAD("00") "append 1 2;flags 1 1 08 00 0\n", false,
