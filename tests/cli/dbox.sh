@@ -20,10 +20,10 @@ run 0 mbxexport -u joe -o m.mbx maildir:M
 # There and back, and a message for a message: nothing is lost but what sdbox has no place for.
 from=m.mbx
 for step in sdbox:S1 mdbox:D1 mdbox:D2 sdbox:S2 maildir:M2; do
-	run 0 mbximport -i $from $step
+	run 0 mbximport -i "$from" $step
 	grep 'loss:' err | grep -v -e 'loss: savedate' -e 'loss: modseq' >lost
 	check "nothing lost into $step" empty_file lost
-	run 0 mbxverify $from $step
+	run 0 mbxverify "$from" $step
 	from=${step#*:}.mbx
 	run 0 mbxexport -u joe -o "$from" $step
 	run 0 mbxverify "$from"
