@@ -519,6 +519,21 @@ static void merge_account(struct user_writer *w, struct puts *p)
 	}
 }
 
+/* The server's list of all mailboxes with their GUIDs, which it makes anew. */
+static void drop_list(struct user_writer *w, const struct place *place)
+{
+	const char *wanted = store_loc_key(w->loc, "LISTINDEX");
+	const char *name = wanted == NULL ? "dovecot.list.index" : wanted;
+	static const char *const ends[] = { "", ".log", ".log.2" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(ends) && strchr(name, '/') == NULL; i++) {
+		char *file = xasprintf("%s%s", name, ends[i]);
+
+		aside_if_there(w, place->root, place->rel, file);
+		free(file);
+	}
+}
+
 /* Sums and lists over all folders do not fit any more, now that there are more. */
 static void drop_sums(struct user_writer *w)
 {
@@ -526,6 +541,10 @@ static void drop_sums(struct user_writer *w)
 	const struct out_box *inbox = user_box(w, "INBOX");
 	bool in_root =
 	    inbox != NULL && !w->inbox.used && inbox->name != NULL && inbox->name[0] == '\0';
+	static char rel[1];
+	const struct place root = { .used = true, .rel = rel };
+
+	drop_list(w, w->index.used ? &w->index : &root);
 
 	for (size_t i = 0; i < ARRAY_SIZE(sums); i++) {
 		/* INBOX in the mail root has dropped its own. */

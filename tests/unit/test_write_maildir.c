@@ -380,6 +380,9 @@ static const struct {
 	{ "maildir:%s/Maildir", "Maildir/maildirsize" },
 	{ "maildir:%s/Maildir", "Maildir/dovecot-acl-list" },
 	{ "maildir:%s/Maildir:CONTROL=%s/c", "c/maildirsize" },
+	{ "maildir:%s/Maildir", "Maildir/dovecot.list.index.log" },
+	{ "maildir:%s/Maildir:INDEX=%s/i", "i/dovecot.list.index" },
+	{ "sdbox:%s/Maildir:CONTROL=%s/c", "Maildir/dovecot.list.index" },
 };
 
 START_TEST(merge_drops)
