@@ -5,6 +5,7 @@
 #include "format/limits.h"
 #include "format/path.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -117,6 +118,21 @@ static void open_alt_link(struct dbox_reader *d)
 	free(path);
 }
 
+/* Opens what the server makes only when it needs it: a message that is missed there is unreadable.
+ */
+static int open_late_root(struct dbox_reader *d, const struct store_loc *loc, const char *key,
+                          struct tree *t, struct mbx_err *err)
+{
+	const char *path = store_loc_key(loc, key);
+	struct stat st;
+
+	if (path == NULL || stat(path, &st) == 0 || errno != ENOENT)
+		return dovecot_open_root(&d->store, loc, key, t, err);
+	user_say(&d->base, REPORT_NOTE, "place", NULL, "%s=%s: there is no such directory", key,
+	         path);
+	return 0;
+}
+
 static int open_alt(struct dbox_reader *d, const struct store_loc *loc, struct mbx_err *err)
 {
 	const char *key = store_loc_key(loc, "ALT") != NULL ? "ALT" : "ALTNOCHECK";
@@ -125,7 +141,7 @@ static int open_alt(struct dbox_reader *d, const struct store_loc *loc, struct m
 		open_alt_link(d);
 		return 0;
 	}
-	return dovecot_open_root(&d->store, loc, key, &d->dbox->alt, err);
+	return open_late_root(d, loc, key, &d->dbox->alt, err);
 }
 
 static int open_roots(struct dbox_reader *d, const struct store_loc *loc, struct mbx_err *err)
@@ -143,7 +159,7 @@ static int open_roots(struct dbox_reader *d, const struct store_loc *loc, struct
 		                     "INDEX=%s: a dbox is nothing without its index files", index);
 	if (dovecot_open_root(&d->store, loc, "CONTROL", &d->store.control, err) < 0 ||
 	    dovecot_open_root(&d->store, loc, "INDEX", &d->index, err) < 0 ||
-	    dovecot_open_root(&d->store, loc, "ATTACHMENTS", &d->dbox->attachments, err) < 0)
+	    open_late_root(d, loc, "ATTACHMENTS", &d->dbox->attachments, err) < 0)
 		return -1;
 	return open_alt(d, loc, err);
 }

@@ -89,7 +89,8 @@ static const struct {
 	  ":ALT=%/a",
 	  "B INBOX v77 n3 x2 h2 r1\nM 1  q2 t=0 s3 \"alt\"\nM 2  q2 t=0 s3 \"own\"\nE 2 0\n" DONE(
 	      1, 2, 0, 0) },
-	{ "ALT that is not there", "d s/mailboxes\n", ":ALT=%/a", "? 74\n" },
+	{ "ALT that is not there yet", FOLDER("INBOX"), ":ALT=%/a",
+	  "B INBOX v77 n1 x0 h1 r1\nE 0 0\n" DONE(1, 0, 0, 0) },
 	{ "the link to ALT",
 	  INDEX HEAD(
 	      "00") "append 1\nb a/mailboxes/INBOX/dbox-Mails/u.1 :alt\nl s/dbox-alt-root %/a\n",
