@@ -1,4 +1,5 @@
 """Fills accounts: over IMAP as a client does, by delivery into new/ as a mail server does, and as a migration does."""
+import base64
 import os
 import sys
 
@@ -199,22 +200,37 @@ def make_migrated(path, count=20):
     own_tree(path)
 
 
-def whole(account, migrated=None):
+def append_attached(imap, path):
+    """Mail with an attachment that a server may keep outside, twice, and one whose lines no decoder gives back."""
+    binary = bytes(range(256)) * 20
+    lines = base64.encodebytes(binary)
+    odd = b"".join(line + (b" \n" if n % 7 == 3 else b"\n") for n, line in enumerate(lines.split(b"\n")[:-1]))
+    for encoded in (lines, lines, odd):
+        imap.ok("append", quote(imap.wire(path)), None, None, (
+            b"Subject: attached\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\ntext\n--b\n"
+            b"Content-Type: application/octet-stream\nContent-Transfer-Encoding: base64\n"
+            b"Content-Disposition: attachment; filename=a.bin\n\n%s\n--b--\n" % encoded).replace(b"\n", b"\r\n"))
+
+
+def whole(account, migrated=None, per_folder=6):
     """Everything that an account of this kind of server can hold; migrated: a Maildir whose mail is taken over first."""
     if account.is_courier:
         account.server.make_maildir(account)
-        over_imap(account)
+        over_imap(account, per_folder)
         dated(account)
         settle(account)
         return
     if migrated is not None:
         account.server.doveadm("backup", "-R", "-u", account.name, "maildir:" + migrated)
-    made = over_imap(account, keywords=MAILDIR_KEYWORDS if account.store.startswith("maildir") else len(KEYWORDS))
+    made = over_imap(account, per_folder, keywords=MAILDIR_KEYWORDS if account.store.startswith("maildir") else len(KEYWORDS))
     imap = Imap(account)
-    if account.kind.startswith("mdbox"):
+    append_attached(imap, made[10])
+    if ":ALT=" in account.store:
+        account.server.doveadm("altmove", "-u", account.name, "seen")
+    if account.format == "mdbox":
         account.server.doveadm("purge", "-u", account.name)
         expunge(imap, made[8], "2:3")  # this stays unpurged
-    expunge(imap, made[9], "4")
+    expunge(imap, made[9], "3")
     for n, path in enumerate(made[1:4]):  # nobody has looked there since
         append(imap, path, gen_mail.ordinary(n, 9), n)
     imap.logout()

@@ -29,12 +29,12 @@ def program_of_owner(work, name):
     return copy
 
 
-def store(account, keys="", escape=""):
+def store(account, keys="", reading=True):
     """The STORE argument of an account; {0} in keys is its home."""
     if account.is_courier:
         return account.store
-    return account.store + ":ATTRIBUTES=%s/dovecot-attributes" % account.home + keys.format(account.home) + (
-        ":ESCAPE=" + escape if escape else "")
+    return account.store + ":ATTRIBUTES=%s/dovecot-attributes" % account.home + account.keys + keys.format(account.home) + (
+        account.reading if reading else "")
 
 
 def run(*args, **more):
@@ -63,7 +63,7 @@ def move(source, destination, export_options=(), import_options=(), ssh=None, wa
     if ssh is not None:
         exporter[0] = program_of_owner(ssh.work, "mbxexport")
         exporter, env = ssh.command(shell_words(exporter)), ssh.client_env
-    importer = [program("mbximport"), *import_options, store(destination, **keys)]
+    importer = [program("mbximport"), *import_options, store(destination, reading=False, **keys)]
     first, second, first_text, second_text = pipe(exporter, importer, env)
     if (first, second) != (want, want):
         raise Failed("mbxexport %d, mbximport %d\n%s\n%s" % (first, second, first_text, second_text))

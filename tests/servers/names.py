@@ -2,7 +2,8 @@
 import hashlib
 import re
 
-# Regular expressions of what a level cannot have; the part that matches becomes "_", and a digest is added.
+# Regular expressions of what a level cannot have; the part that matches becomes "_", and a digest is added. Where
+# there is no escape character a "~" cannot begin a name.
 FORBIDDEN = {
     "maildir++": r"\.",
     "fs": r"^c(?=ur$)|^n(?=ew$)|^t(?=mp$)",
@@ -16,7 +17,7 @@ def mapped(kind, path):
     """What a path becomes in a store of this kind."""
     levels = []
     for n, level in enumerate(path):
-        changed = re.sub(FORBIDDEN.get(kind, r"$^"), "_", level)
+        changed = re.sub(FORBIDDEN.get(kind, r"$^") + (r"|^~" if kind in FORBIDDEN and n == 0 else ""), "_", level)
         if changed != level:
             changed += "~" + hashlib.sha256("/".join(path[:n + 1]).encode()).hexdigest()[:8]
         levels.append(changed)

@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import typing
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 IS_ROOT = os.geteuid() == 0
@@ -155,8 +156,18 @@ class Log:
         return [line for line in self.since_mark().splitlines() if COMPLAINT.search(line) and "Time moved forwards" not in line]
 
 
+class Kind(typing.NamedTuple):
+    """A way to keep mail: how many accounts there are of it, and how they are set up."""
+    count: int
+    location: str      # mail_location
+    fields: str = ""   # of the user database: settings of this user
+    keys: str = ""     # what a STORE argument has besides
+    reading: str = ""  # and what it has if it is read
+
+
 # Fields of a Dovecot user with more plugins (without imap_acl, which pop3 would not load).
-PLUGINS = "userdb_mail_plugins=acl,zlib,listescape"
+PLUGINS, ESCAPE = "userdb_mail_plugins=acl,zlib,listescape", ":ESCAPE=\\"
+ATTACHED = "userdb_mail_attachment_dir={home}/attached userdb_mail_attachment_min_size=1k"
 
 
 class Dovecot:
@@ -244,20 +255,32 @@ plugin {{
 }}
 """
 
-    # kind: (accounts, mail_location, fields of the user database)
     KINDS = {
-        "maildir++": (150, "maildir:{home}/Maildir", ""),
-        "fs": (40, "maildir:{home}/Maildir:LAYOUT=fs", ""),
-        "sdbox": (40, "sdbox:{home}/sdbox", ""),
-        "mdbox": (40, "mdbox:{home}/mdbox", ""),
-        "mbox": (40, "mbox:{home}/mail:INBOX={home}/inbox", ""),
-        "utf8": (4, "maildir:{home}/Maildir:UTF-8", ""),
-        "control": (4, "maildir:{home}/Maildir:CONTROL={home}/control:INDEX={home}/index", ""),
-        "dirname": (4, "maildir:{home}/Maildir:LAYOUT=fs:DIRNAME=mBoX", ""),
-        "gz": (4, "maildir:{home}/Maildir", "userdb_zlib_save=gz " + PLUGINS),
-        "bz2": (4, "maildir:{home}/Maildir", "userdb_zlib_save=bz2 " + PLUGINS),
-        "zstd": (4, "maildir:{home}/Maildir", "userdb_zlib_save=zstd " + PLUGINS),
-        "lz4": (4, "maildir:{home}/Maildir", "userdb_zlib_save=lz4 " + PLUGINS),
+        "maildir++": Kind(150, "maildir:{home}/Maildir"),
+        "fs": Kind(40, "maildir:{home}/Maildir:LAYOUT=fs"),
+        "sdbox": Kind(40, "sdbox:{home}/sdbox"),
+        "mdbox": Kind(60, "mdbox:{home}/mdbox"),
+        "mbox": Kind(40, "mbox:{home}/mail:INBOX={home}/inbox"),
+        "maildir++-utf8": Kind(4, "maildir:{home}/Maildir:UTF-8"),
+        "maildir++-control": Kind(4, "maildir:{home}/Maildir:CONTROL={home}/control:INDEX={home}/index"),
+        "fs-dirname": Kind(4, "maildir:{home}/Maildir:LAYOUT=fs:DIRNAME=mBoX"),
+        "maildir++-gz": Kind(4, "maildir:{home}/Maildir", "userdb_zlib_save=gz " + PLUGINS, ESCAPE),
+        "maildir++-bz2": Kind(4, "maildir:{home}/Maildir", "userdb_zlib_save=bz2 " + PLUGINS, ESCAPE),
+        "maildir++-zstd": Kind(4, "maildir:{home}/Maildir", "userdb_zlib_save=zstd " + PLUGINS, ESCAPE),
+        "maildir++-lz4": Kind(4, "maildir:{home}/Maildir", "userdb_zlib_save=lz4 " + PLUGINS, ESCAPE),
+        "sdbox-index": Kind(4, "sdbox:{home}/sdbox:INDEX={home}/index"),
+        "sdbox-control": Kind(4, "sdbox:{home}/sdbox:CONTROL={home}/control:UTF-8"),
+        "sdbox-dirname": Kind(4, "sdbox:{home}/sdbox:DIRNAME=mBoX"),
+        "sdbox-alt": Kind(4, "sdbox:{home}/sdbox:ALT={home}/alt"),
+        "sdbox-gz": Kind(4, "sdbox:{home}/sdbox", "userdb_zlib_save=gz " + PLUGINS, ESCAPE),
+        "sdbox-lz4": Kind(4, "sdbox:{home}/sdbox", "userdb_zlib_save=lz4 " + PLUGINS, ESCAPE),
+        "sdbox-attached": Kind(4, "sdbox:{home}/sdbox", ATTACHED, "", ":ATTACHMENTS={home}/attached"),
+        "mdbox-index": Kind(4, "mdbox:{home}/mdbox:INDEX={home}/index:CONTROL={home}/control"),
+        "mdbox-alt": Kind(4, "mdbox:{home}/mdbox:ALT={home}/alt"),
+        "mdbox-small": Kind(8, "mdbox:{home}/mdbox", "userdb_mdbox_rotate_size=1k"),
+        "mdbox-zstd": Kind(4, "mdbox:{home}/mdbox", "userdb_zlib_save=zstd " + PLUGINS, ESCAPE),
+        "mdbox-bz2": Kind(4, "mdbox:{home}/mdbox", "userdb_zlib_save=bz2 " + PLUGINS, ESCAPE),
+        "mdbox-attached": Kind(4, "mdbox:{home}/mdbox", ATTACHED, "", ":ATTACHMENTS={home}/attached"),
     }
 
     def __init__(self, work, name="dovecot"):
@@ -315,14 +338,14 @@ plugin {{
         """Writes the accounts that tests may take: Dovecot reads new ones only once a second."""
         self.free = {kind: [] for kind in self.KINDS}
         with open(self.users, "w", encoding="utf-8") as f:
-            for kind, (count, location, fields) in self.KINDS.items():
-                for n in range(count):
+            for kind, how in self.KINDS.items():
+                for n in range(how.count):
                     name = "%s%02d" % (kind.replace("+", ""), n)
                     home = self.work.mkdir(os.path.relpath(self.dir, self.work.dir), "home", name)
-                    store = location.format(home=home)
+                    keys = [text.format(home=home) for text in (how.location, how.keys, how.reading)]
                     f.write("%s:{PLAIN}%s:%d:%d::%s::userdb_mail=%s %s\n" % (
-                        name, PASSWORD, UID, GID, home, store, fields.format(home=home)))
-                    self.free[kind].append(Account(self, kind, name, home, store, "/", False))
+                        name, PASSWORD, UID, GID, home, keys[0], how.fields.format(home=home)))
+                    self.free[kind].append(Account(self, kind, name, home, *keys, "/", False))
 
     def account(self, kind="maildir++"):
         """Takes an account that nobody has used yet."""
@@ -368,7 +391,7 @@ class Courier:
 
     def account(self, name):
         home = self.work.mkdir(os.path.relpath(self.dir, self.work.dir), "home", name)
-        account = Account(self, "courier", name, home, "courier:%s/Maildir" % home, ".", True)
+        account = Account(self, "courier", name, home, "courier:%s/Maildir" % home, "", "", ".", True)
         account.imap = self.listen(account, "/usr/bin/imapd")
         account.pop3 = self.listen(account, "/usr/lib/courier/courier/courierpop3d")
         return account
@@ -415,8 +438,10 @@ class Courier:
 class Account:
     """One mail account: where its files are, and how to reach it."""
 
-    def __init__(self, server, kind, name, home, store, separator, preauth):
+    def __init__(self, server, kind, name, home, store, keys, reading, separator, preauth):
         self.server, self.kind, self.name, self.home, self.store = server, kind, name, home, store
+        self.keys, self.reading = keys, reading
+        self.format = kind.split("-")[0]  # the kind that this is a variant of
         self.separator, self.preauth = separator, preauth
         self.maildir = home + "/Maildir"
         self.imap = getattr(server, "imap", 0)

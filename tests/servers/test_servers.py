@@ -106,27 +106,27 @@ class Variations(FilledBase):
         self.moved(seen, middle, "maildir++", ignore=("noselect",))
 
     def test_names_in_utf8(self):
-        self.there_and_back("utf8")
+        self.there_and_back("maildir++-utf8")
 
     def test_control_and_index_elsewhere(self):
-        self.there_and_back("control")
+        self.there_and_back("maildir++-control")
 
     def test_dirname(self):
-        self.there_and_back("dirname")
+        self.there_and_back("fs-dirname")
 
     def compressed(self, how):
         """Mail that Dovecot stored compressed; moved as it is, and to a server without compression."""
-        source = here.account(how)
+        source = here.account("maildir++-" + how)
         fill.over_imap(source)
         before = snapshot.take(source)
         self.assertLess({("dot.ted",), ("~tilde",), ("back\\slash", "c.d")}, set(before["boxes"]))
         magic = {"gz": b"\x1f\x8b", "bz2": b"BZh", "zstd": b"\x28\xb5\x2f\xfd", "lz4": b"Dovecot-LZ4"}[how]
         stored = glob.glob(source.maildir + "/cur/*")
         self.assertTrue(all(open(p, "rb").read(len(magic)) == magic for p in stored) and stored)
-        destination = here.account(how)
+        destination = here.account("maildir++-" + how)
         self.mark_logs()
-        move(source, destination, escape="\\")
-        verify(source, destination, escape="\\")
+        move(source, destination)
+        verify(source, destination)
         after = snapshot.take(destination)
         self.same(before, after, UNTOLD)
         self.no_complaints()

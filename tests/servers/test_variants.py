@@ -1,0 +1,38 @@
+"""Stores with keys and settings of all kinds: each way in, each way out, and nothing is lost."""
+import glob
+
+import fill
+import snapshot
+from harness import Base, here
+
+# What shows that a source is what it says: files, and bytes that one of them has.
+PROOF = {
+    "sdbox-index": ("index/mailboxes/INBOX/dovecot.index.log", b""),
+    "sdbox-control": ("control/subscriptions", b"Entw\xc3\xbcrfe"),
+    "sdbox-dirname": ("sdbox/mailboxes/Archive/2019/mBoX/u.1", b""),
+    "sdbox-alt": ("alt/mailboxes/INBOX/dbox-Mails/u.*", b""),
+    "sdbox-gz": ("sdbox/mailboxes/INBOX/dbox-Mails/u.*", b"\n\x1f\x8b"),
+    "sdbox-lz4": ("sdbox/mailboxes/INBOX/dbox-Mails/u.*", b"\nDovecot-LZ4"),
+    "sdbox-attached": ("attached/*/*/*-*", b"\x07\x08"),
+    "mdbox-index": ("index/storage/dovecot.map.index.log", b""),
+    "mdbox-alt": ("alt/storage/m.*", b""),
+    "mdbox-small": ("mdbox/storage/m.1??", b""),
+    "mdbox-zstd": ("mdbox/storage/m.*", b"\n\x28\xb5\x2f\xfd"),
+    "mdbox-bz2": ("mdbox/storage/m.*", b"\nBZh"),
+    "mdbox-attached": ("attached/*/*/*-*", b"\x07\x08"),
+}
+
+
+class Variants(Base):
+    def vary(self, kind):
+        source = here.account(kind)
+        fill.whole(source, here.migrated(), per_folder=3)
+        found = glob.glob("%s/%s" % (source.home, PROOF[kind][0]))
+        self.assertTrue(any(PROOF[kind][1] in open(path, "rb").read() for path in found), PROOF[kind])
+        before = snapshot.take(source)
+        for destination in (kind, source.format):
+            self.moved(before, source, destination, () if source.format == "mdbox" else ("savedate",))
+
+
+for name in PROOF:
+    setattr(Variants, "test_" + name, lambda self, name=name: self.vary(name))
