@@ -92,10 +92,15 @@ class Work:
         if not readable_by_owner(self.packages):
             shutil.copytree(self.packages, self.dir + "/servers", symlinks=True)
             self.packages = self.dir + "/servers"
-        self.preload = self.dir + "/preload.so"
-        subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-o", self.preload,
-                        os.path.join(TOP, "tests/servers/preload.c")], check=True)
-        os.chmod(self.preload, 0o755)
+        self.preload, self.stopper = self.library("preload"), self.library("stopper")
+
+    def library(self, name):
+        """One of ours, to be preloaded."""
+        path = "%s/%s.so" % (self.dir, name)
+        subprocess.run([os.environ.get("CC", "cc"), "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", path,
+                        os.path.join(TOP, "tests/servers", name + ".c")], check=True)
+        os.chmod(path, 0o755)
+        return path
 
     @staticmethod
     def own(path):
