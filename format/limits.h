@@ -44,6 +44,8 @@
 #define LIMIT_INDEX_HEADER     (64u * 1024 * 1024) /* of all extensions; the server: 16 MB each */
 #define LIMIT_INDEX_EXTENSIONS 1024u
 #define LIMIT_INDEX_RECORD     65535u /* the server's own: positions in a record are 16 bits */
+/* Mailboxes and levels above them in a dovecot.list.index: 80 bytes each in memory. */
+#define LIMIT_LIST_NODES 1000000u
 /* Messages that the changes of a log touch, all together: a log of a megabyte could ask for
  * 80,000 changes of each of a million messages. */
 #define LIMIT_INDEX_TOUCHED (1ull << 34)
