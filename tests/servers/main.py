@@ -6,7 +6,9 @@ import harness
 import test_locks
 import test_matrix
 import test_servers
+import test_special
 import test_variants
 
 if __name__ == "__main__":
-    sys.exit(harness.run([test_matrix, test_locks, test_variants, test_servers], sys.argv[1:], int(os.environ.get("MBX_TEST_JOBS", os.cpu_count()))))
+    sys.exit(harness.run([test_servers, test_special, test_matrix, test_variants, test_locks], sys.argv[1:],
+                         int(os.environ.get("MBX_TEST_JOBS", os.cpu_count()))))
