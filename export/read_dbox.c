@@ -2,6 +2,7 @@
 
 #include "export/dbox_source.h"
 #include "export/folders.h"
+#include "format/codec/listindex.h"
 #include "format/limits.h"
 #include "format/path.h"
 
@@ -68,10 +69,13 @@ static int read_naming(struct dbox_reader *d, const struct store_loc *loc, struc
 		free(store->dirname);
 		store->dirname = NULL;
 		if (store->naming.escape == '\0')
-			store->naming.escape = '^';
-	} else if (store->dirname == NULL) {
-		store->dirname = xstrdup("dbox-Mails");
+			store->naming.escape = LISTINDEX_ESCAPE;
+		/* No name is one of a directory: there are no directories called by names. */
+		store->naming.dirname = "/";
+		return 0;
 	}
+	if (store->dirname == NULL)
+		store->dirname = xstrdup("dbox-Mails");
 	store->naming.dirname = store->dirname;
 	return 0;
 }
@@ -173,14 +177,22 @@ static bool has_mail(const struct tree *dir, const char *sub)
 	return sub != NULL && fstatat(dir->fd, sub, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static int find_by_names(struct dbox_reader *d, struct mbx_err *err)
+static int find_by_names(struct dbox_reader *d, const struct tree *mailboxes, struct mbx_err *err)
 {
-	struct folder_search search = {
+	const struct folder_search search = {
 		.r = &d->base,
 		.naming = &d->store.naming,
+		.base = mailboxes,
 		.prefix = d->mailboxes,
 		.has_mail = has_mail,
 	};
+
+	return folders_find(&search, err);
+}
+
+static int find_folders(struct dbox_reader *d, const struct store_loc *loc, struct mbx_err *err)
+{
+	const char *list = store_loc_key(loc, "LISTINDEX");
 	struct tree mailboxes;
 	int ret = tree_open_sub(&d->base.store->root, d->mailboxes, &mailboxes, err);
 
@@ -190,19 +202,12 @@ static int find_by_names(struct dbox_reader *d, struct mbx_err *err)
 		    err, ERR_USER,
 		    d->kind->has_map && dbox_map_unused(d->map) != 0 ? MBX_IOERR : MBX_NOINPUT,
 		    "%s: is no dbox: it has no %s", d->base.store->root.path, d->mailboxes);
-	search.base = &mailboxes;
-	if (ret == 1)
-		ret = folders_find(&search, err);
+	if (ret == 1 && d->by_list)
+		ret = dbox_find_by_list(d, list != NULL ? list : LISTINDEX_FILE, &mailboxes, err);
+	else if (ret == 1)
+		ret = find_by_names(d, &mailboxes, err);
 	tree_release(&mailboxes);
 	return ret;
-}
-
-static int find_folders(struct dbox_reader *d, struct mbx_err *err)
-{
-	if (d->by_list)
-		return mbx_fail_code(err, ERR_FATAL, MBX_UNAVAIL,
-		                     "LAYOUT=index is not available for dbox stores");
-	return find_by_names(d, err);
 }
 
 /* METADATA. */
@@ -255,7 +260,8 @@ static int start(struct user_reader *r, const struct store_loc *loc, struct mbx_
 	const struct tree *files;
 
 	if (read_naming(d, loc, err) < 0 || read_encrypted(d, loc, err) < 0 ||
-	    open_roots(d, loc, err) < 0 || open_storage(d, err) < 0 || find_folders(d, err) < 0)
+	    open_roots(d, loc, err) < 0 || open_storage(d, err) < 0 ||
+	    find_folders(d, loc, err) < 0)
 		return -1;
 	files = d->store.control.fd >= 0 ? &d->store.control : &r->store->root;
 	if (dovecot_account(&d->store, loc, files, "subscriptions", guid_of, err) < 0)

@@ -30,6 +30,22 @@ Suite *read_dbox_suite(void);
 #define CRYPTED      "CRYPTED\3\7\2xx"
 #define FOLDER(name) "i s/mailboxes/" name "/dbox-Mails/dovecot.index.log " EMPTY "\n"
 
+/* A list with the names INBOX, a/b, cur and x. */
+#define NAMES                                                                                      \
+	"00"                                                                                       \
+	"01000000"                                                                                 \
+	"494e424f5800"                                                                             \
+	"02000000"                                                                                 \
+	"612f6200"                                                                                 \
+	"03000000"                                                                                 \
+	"63757200"                                                                                 \
+	"04000000"                                                                                 \
+	"7800"                                                                                     \
+	"00000000"
+#define LIST "i s/dovecot.list.index.log intro list 37 28 4 0 0;ext-header 0 " NAMES ";"
+#define TOP  "00000000"
+#define ZERO "00000000000000000000000000000000"
+
 static const struct {
 	const char *name, *tree, *keys, *expect;
 } single[] = {
@@ -142,6 +158,28 @@ static const struct {
 	{ "mail_crypt: taken as it is", INDEX HEAD("00") "append 1\nb " BOX "/u.1 Z1:" CRYPTED "\n",
 	  ":ENCRYPTED=keep",
 	  "B INBOX v77 n2 x1 h2 r1\nM 1  q2 t=0 s12 \"" CRYPTED "\"\nE 1 0\n" DONE(1, 1, 0, 0) },
+	{ "LAYOUT=index: the list tells the names; a level of others' names, one that is not there, "
+	  "and one that is not in the list",
+	  LIST
+	  "append 1/02 2/04 3/02 4/02;rec 1 01000000" TOP G1 "00000000;rec 2 02000000" TOP ZERO
+	  "00000000;rec 3 0300000002000000" G2 "00000000;rec 4 04000000" TOP
+	  "11111111111111111111111111111111"
+	  "00000000\n"
+	  "i s/mailboxes/" G1 "/dovecot.index.log " HEAD(
+	      "00") "append 1\nb s/mailboxes/" G1 "/u.1 :a\n"
+	            "i s/mailboxes/" G2 "/dovecot.index.log " EMPTY "\nf s/mailboxes/" G2
+	            "/dovecot-acl user=bob l|\n"
+	            "d s/mailboxes/22222222222222222222222222222222\nf s/subscriptions V\t2||a^2fb\tcur|\n",
+	  ":LAYOUT=index",
+	  "A 0 a%2Fb/cur\nB INBOX v77 n2 x1 h2 r1\nM 1  q2 t=0 s1 \"a\"\nE 1 0\n"
+	  "B a%2Fb/cur v77 n1 x0 h1 r1 acl=user=bob:l;\nE 0 0\n" DONE(2, 1, 2, 0) },
+	{ "LAYOUT=index without a list", "d s/mailboxes\n", ":LAYOUT=index", "? 74\n" },
+	{ "LISTINDEX, INDEX",
+	  "i i/x.log intro list 37 28 4 0 0;ext-header 0 " NAMES
+	  ";append 1/02;rec 1 01000000" TOP G1 "00000000\n"
+	  "d s/mailboxes/" G1 "\ni i/mailboxes/" G1 "/dovecot.index.log " EMPTY "\n",
+	  ":LAYOUT=index:INDEX=%/i:LISTINDEX=x",
+	  "B INBOX v77 n1 x0 h1 r1\nE 0 0\n" DONE(1, 0, 0, 0) },
 	{ "keys", "d s/mailboxes\n", ":ENCRYPTED=x", "? 64\n" },
 	{ "keys", "d s/mailboxes\n", ":MAILBOXDIR=a/b", "? 64\n" },
 	{ "keys", "d s/mailboxes\n", ":LAYOUT=maildir++", "? 64\n" },
