@@ -276,7 +276,7 @@ void seg_names_pass(struct seg_names *names, const struct segment *seg)
 void seg_guess_names(struct seg_parser *p, struct segment *seg, struct seg_names *names)
 {
 	static const char tail[] = "/000000/0000000000.eml";
-	const char *name = NULL;
+	const char *name = NULL, *slash;
 	bool later = false; /* a mailbox that begins here */
 	size_t len;
 
@@ -290,9 +290,10 @@ void seg_guess_names(struct seg_parser *p, struct segment *seg, struct seg_names
 			name = untar_peek(p->untar);
 	}
 	len = name != NULL ? strlen(name) : 0;
-	if (len <= sizeof(tail) || strchr(name, '/') >= name + len - strlen(tail))
+	slash = name != NULL ? strchr(name, '/') : NULL;
+	if (len <= sizeof(tail) || slash == NULL || slash >= name + len - strlen(tail))
 		return;
-	buf_put(&names->user, name, (size_t)(strchr(name, '/') - name));
+	buf_put(&names->user, name, (size_t)(slash - name));
 	if (!later)
 		buf_put(&names->box, name, len - strlen(tail));
 }
