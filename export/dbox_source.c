@@ -144,6 +144,10 @@ static void take_index(struct dbox_reader *d)
 	if (ix->repaired != NULL)
 		user_say(r, REPORT_WARNING, "index", r->folder->path, "the server would mend: %s",
 		         ix->repaired);
+	if (ix->deleted)
+		user_say(
+		    r, REPORT_WARNING, "index", r->folder->path,
+		    "the server was deleting this mailbox, and would go on; it is taken as it is");
 	if (ix->fsck_flag)
 		user_say(r, REPORT_WARNING, "index", r->folder->path,
 		         "the server has mended this index, and would rebuild the mailbox; it is "

@@ -73,7 +73,7 @@ static void note_hidden(const struct walk *w, const struct tree *sub)
 	if (inbox->fd >= 0 && fstat(inbox->fd, &a) == 0 && fstat(sub->fd, &b) == 0 &&
 	    a.st_dev == b.st_dev && a.st_ino == b.st_ino)
 		return;
-	user_unreadable_text(w->r, NULL, "%s: is hidden by INBOX, the Maildir itself", sub->path);
+	user_unreadable_text(w->r, NULL, "%s: is hidden by INBOX", sub->path);
 }
 
 /* Whether a link is refused where it is opened, not passed over in silence: one that leads to mail,

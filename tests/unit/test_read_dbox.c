@@ -312,6 +312,29 @@ START_TEST(multi_rules)
 }
 END_TEST
 
+/* The link to ALT may be anybody's who can write to the store: it leads to no other's directory. */
+START_TEST(alt_of_another)
+{
+	struct treefix t;
+	struct buf out = { 0 };
+	char *alt;
+
+	if (geteuid() != 0)
+		return;
+	treefix_make(&t, FOLDER("INBOX") "d a\nl s/dbox-alt-root %/a\n");
+	alt = treefix_path(&t, "a");
+	ck_assert_int_eq(chown(alt, 12345, (gid_t)-1), 0);
+	treefix_read(&t, &reader_sdbox, "s", "", NULL, &out);
+	ck_assert_str_eq(buf_str(&out), "B INBOX v77 n1 x0 h1 r1\nE 0 0\n" DONE(1, 0, 1, 0));
+	buf_reset(&out);
+	treefix_read(&t, &reader_sdbox, "s", ":ALT=%/a", NULL, &out);
+	ck_assert_str_eq(buf_str(&out), "? 77\n");
+	free(alt);
+	buf_release(&out);
+	treefix_free(&t);
+}
+END_TEST
+
 /* What a server does while the store is read: when the record begins with these letters. */
 static const struct {
 	const char *name;
@@ -568,6 +591,7 @@ Suite *read_dbox_suite(void)
 
 	tcase_add_loop_test(tc, single_rules, 0, ARRAY_SIZE(single));
 	tcase_add_loop_test(tc, multi_rules, 0, ARRAY_SIZE(multi));
+	tcase_add_test(tc, alt_of_another);
 	tcase_add_loop_test(tc, race, 0, ARRAY_SIZE(races));
 	tcase_add_loop_test(tc, any_failure, 0, ARRAY_SIZE(healthy));
 	tcase_add_loop_test(tc, locked, 0, ARRAY_SIZE(locks));
