@@ -305,7 +305,8 @@ static int load_list(struct maildir_reader *r, struct mbx_err *err)
 
 	if (r->base.opts.frozen && stamp_folder(&r->base, &r->base.folder->stamp, err) < 0)
 		return -1;
-	if (match_list(r, &uidnext, err) < 0)
+	if (match_list(r, &uidnext, err) < 0 ||
+	    (r->flavour->uidnext != NULL && r->flavour->uidnext(r, &uidnext, err) < 0))
 		return -1;
 	if (l->unlisted > UINT32_MAX - uidnext && begin_anew(r, &uidnext, err) < 0)
 		return -1;

@@ -31,6 +31,9 @@ struct maildir_flavour {
 	/* Opens the directory with the UID database: 1, 0 if there is none, -1. */
 	int (*control)(struct maildir_reader *r, const struct user_folder *f, struct tree *dir,
 	               struct mbx_err *err);
+	/* Reads what else may move the next UID, once files and database are matched. NULL: nothing
+	 * does. */
+	int (*uidnext)(struct maildir_reader *r, uint32_t *uidnext, struct mbx_err *err);
 	/* Reads the side files of the folder in hand, after its list is complete, into the
 	 * record of the mailbox. */
 	int (*box)(struct maildir_reader *r, const struct user_folder *f, struct mbx_err *err);

@@ -1,5 +1,6 @@
 #include "export/read_maildir.h"
 
+#include "export/dovecot_index.h"
 #include "export/dovecot_store.h"
 #include "export/maildir_source.h"
 #include "format/codec/keywords.h"
@@ -7,19 +8,28 @@
 #include "format/limits.h"
 #include "format/path.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#define INDEX_NAME        "dovecot.index"
 #define KEYWORDS_FILE_MAX (1024u * 1024) /* dovecot-keywords: far below it */
+
+#define NO_LETTER DOVECOT_KEYWORDS
 
 struct dovecot_reader {
 	struct maildir_reader base;
 	struct dovecot_store store;
+	struct tree index; /* INDEX=, or closed */
+	bool no_index;     /* INDEX=MEMORY */
 	/* The folder in hand. */
 	const char *keywords[DOVECOT_KEYWORDS];
-	const char *message_keywords[DOVECOT_KEYWORDS];
+	struct dindex *ix;     /* NULL if there is none that counts */
+	uint32_t next;         /* its messages before this one have lower UIDs */
+	unsigned char *letter; /* of each of its keywords, or NO_LETTER: it is in the index only */
+	const char **message_keywords;
 };
 
 static const char *const keys[] = { DOVECOT_KEYS, "INBOX=", "ALT=", NULL };
@@ -63,6 +73,24 @@ static int guid_of(struct user_reader *r, const struct user_folder *f, unsigned 
 static void init(struct maildir_reader *r)
 {
 	dovecot_init(&of(r)->store, &r->base);
+	tree_init(&of(r)->index);
+}
+
+/* A server makes the directory when it is first needed. */
+static int open_index_root(struct dovecot_reader *d, const struct store_loc *loc,
+                           struct mbx_err *err)
+{
+	const char *path = store_loc_key(loc, "INDEX");
+	struct stat st;
+
+	d->no_index = path != NULL && strcmp(path, "MEMORY") == 0;
+	if (path == NULL || d->no_index)
+		return 0;
+	if (stat(path, &st) < 0 && errno == ENOENT) {
+		d->no_index = true;
+		return 0;
+	}
+	return dovecot_open_root(&d->store, loc, "INDEX", &d->index, err);
 }
 
 static int start(struct maildir_reader *r, const struct store_loc *loc, struct mbx_err *err)
@@ -73,6 +101,7 @@ static int start(struct maildir_reader *r, const struct store_loc *loc, struct m
 
 	if (read_layout(of(r), loc, err) < 0 || dovecot_read_naming(d, loc, err) < 0 ||
 	    dovecot_open_root(d, loc, "CONTROL", &d->control, err) < 0 ||
+	    open_index_root(of(r), loc, err) < 0 ||
 	    dovecot_open_root(d, loc, "INBOX", &store->inbox, err) < 0 ||
 	    maildir_find_folders(r, &d->naming, err) < 0)
 		return -1;
@@ -83,33 +112,141 @@ static int start(struct maildir_reader *r, const struct store_loc *loc, struct m
 
 /* Folders. */
 
-static int control(struct maildir_reader *r, const struct user_folder *f, struct tree *dir,
-                   struct mbx_err *err)
+/* Opens the directory of a folder's files that a key may move to below another root; file: one of
+ * them, which tells whether they lie in the DIRNAME level or above it. */
+static int side_dir(struct dovecot_reader *d, const struct tree *root, const char *file,
+                    const struct user_folder *f, struct tree *dir, struct mbx_err *err)
 {
-	const struct dovecot_store *d = &of(r)->store;
-	const struct user_store *store = r->base.store;
+	const struct user_store *store = d->base.base.store;
 	const struct tree *base = &store->root;
 	struct stat st;
 	char *rel;
 	int ret;
 
-	/* Below CONTROL= INBOX has a directory of its own. */
-	if (d->control.fd >= 0)
-		return dovecot_open_below(d, &d->control, f,
-		                          d->naming.layout == FOLDER_FS ? "INBOX" : ".INBOX", dir,
-		                          err);
+	/* Below another root INBOX has a directory of its own. */
+	if (root->fd >= 0)
+		return dovecot_open_below(&d->store, root, f,
+		                          d->store.naming.layout == FOLDER_FS ? "INBOX" : ".INBOX",
+		                          dir, err);
 	tree_init(dir);
 	if (path_is_inbox(f->path) && store->inbox.fd >= 0)
 		base = &store->inbox;
 	ret = tree_open_sub(base, f->rel, dir, err);
-	if (ret != 1 || d->dirname == NULL ||
-	    fstatat(dir->fd, r->flavour->database, &st, AT_SYMLINK_NOFOLLOW) == 0)
+	if (ret != 1 || d->store.dirname == NULL ||
+	    fstatat(dir->fd, file, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return ret;
 	tree_release(dir);
-	rel = dovecot_without_dirname(d, f->rel);
+	rel = dovecot_without_dirname(&d->store, f->rel);
 	ret = tree_open_sub(base, rel, dir, err);
 	free(rel);
 	return ret;
+}
+
+static int control(struct maildir_reader *r, const struct user_folder *f, struct tree *dir,
+                   struct mbx_err *err)
+{
+	struct dovecot_reader *d = of(r);
+
+	return side_dir(d, &d->store.control, r->flavour->database, f, dir, err);
+}
+
+/* The index of the folder in hand. */
+
+/* Reads it; with --lock no server writes it meanwhile. 1, 0 if there is none, -1. */
+static int read_locked(struct dovecot_reader *d, struct mbx_err *err)
+{
+	static const struct dindex_want want = { 0 };
+	unsigned seconds = d->base.base.opts.lock;
+	struct index_lock lock;
+	struct tree dir;
+	int ret = side_dir(d, &d->index, INDEX_NAME ".log", d->base.base.folder, &dir, err);
+
+	if (ret == 0)
+		(void)mbx_fail_code(err, ERR_USER, MBX_NOINPUT, "no directory of index files");
+	index_lock_init(&lock);
+	if (ret == 1 && seconds != 0 && index_lock_take(&lock, &dir, INDEX_NAME, seconds, err) < 0)
+		ret = -1;
+	if (ret == 1)
+		ret = dovecot_index_read(&dir, INDEX_NAME, &want, &d->ix, err);
+	index_lock_drop(&lock);
+	tree_release(&dir);
+	return ret;
+}
+
+static void forget_index(struct dovecot_reader *d)
+{
+	dindex_free(d->ix);
+	d->ix = NULL;
+}
+
+/* What is in the index is told only where the server would use it. */
+static void judge_index(struct dovecot_reader *d)
+{
+	struct user_reader *r = &d->base.base;
+
+	if (d->ix->repaired != NULL)
+		user_say(r, REPORT_WARNING, "index", r->folder->path, "the server would mend: %s",
+		         d->ix->repaired);
+	if (d->ix->uidvalidity == d->base.header.uidvalidity)
+		return;
+	if (d->ix->count != 0)
+		user_say(r, REPORT_WARNING, "index", r->folder->path,
+		         "the index has another UIDVALIDITY than dovecot-uidlist, and does not "
+		         "count: modseqs begin anew");
+	forget_index(d);
+}
+
+/* The index, and the next UID that it has promised. Without the list of UIDs it is none. */
+static int read_index(struct maildir_reader *r, uint32_t *uidnext, struct mbx_err *err)
+{
+	struct dovecot_reader *d = of(r);
+	int ret;
+
+	d->next = 0;
+	forget_index(d);
+	if (!r->has_database || d->no_index)
+		return 0;
+	ret = read_locked(d, err);
+	if (ret < 0 && err->code == MBX_TEMPFAIL)
+		return -1;
+	if (ret < 0)
+		user_unreadable(&r->base, r->base.folder->path, err);
+	else if (ret == 0 && err->code != MBX_NOINPUT)
+		user_say(&r->base, REPORT_WARNING, "index", r->base.folder->path,
+		         "%s: the server would begin a new one", err->text);
+	if (ret == 1)
+		judge_index(d);
+	if (d->ix != NULL && d->ix->uidnext > *uidnext)
+		*uidnext = d->ix->uidnext;
+	return 0;
+}
+
+/* Which letter a keyword of the index has in the file names. */
+static unsigned char letter_of(const struct slice *names, const char *keyword)
+{
+	unsigned char i = 0;
+
+	while (i < DOVECOT_KEYWORDS && (names[i].len != strlen(keyword) ||
+	                                strncasecmp(names[i].ptr, keyword, names[i].len) != 0))
+		i++;
+	return i;
+}
+
+/* What the index tells of the mailbox; names: of the letters, as the server's own file has them. */
+static void take_index(struct dovecot_reader *d, const struct slice *names)
+{
+	struct user_reader *r = &d->base.base;
+	size_t count = d->ix != NULL ? d->ix->keywords.count : 0;
+
+	d->message_keywords =
+	    arena_alloc(&r->box_arena, (DOVECOT_KEYWORDS + count) * sizeof(*d->message_keywords));
+	if (d->ix == NULL)
+		return;
+	d->letter = arena_alloc(&r->box_arena, count + 1);
+	for (size_t i = 0; i < count; i++)
+		d->letter[i] = letter_of(names, d->ix->keywords.names[i]);
+	r->rec.highestmodseq = d->ix->highestmodseq;
+	r->rec.first_recent = d->ix->first_recent;
 }
 
 static int read_keywords(struct dovecot_reader *d, struct mbx_err *err)
@@ -141,6 +278,7 @@ static int read_keywords(struct dovecot_reader *d, struct mbx_err *err)
 		}
 		d->keywords[i] = arena_strndup(&r->box_arena, name.ptr, name.len);
 	}
+	take_index(d, names);
 	buf_release(&unknown);
 	buf_release(&data);
 	tree_release(&dir);
@@ -154,23 +292,68 @@ static int box(struct maildir_reader *r, const struct user_folder *f, struct mbx
 	dovecot_acl(&d->store, r->box->base);
 	if (f->noselect)
 		return 0;
+	if (!r->has_database)
+		forget_index(d);
 	if (r->header.has_guid)
 		dovecot_metadata(&d->store, r->header.guid);
 	return read_keywords(d, err);
 }
 
-static int message(struct maildir_reader *r, size_t msg, const struct uidlist_entry *e,
-                   struct rec_msg *rec, struct mbx_err *err)
+/* Finds a message in the index; UIDs ascend on both sides. */
+static bool find_record(struct dovecot_reader *d, uint32_t uid, uint32_t *i_r,
+                        struct dindex_msg *m_r)
 {
-	struct dovecot_reader *d = of(r);
-	uint32_t letters = r->box->list.msgs[msg].bits >> KEYWORD_SHIFT;
+	for (; d->ix != NULL && d->next < d->ix->count; d->next++) {
+		dindex_get(d->ix, d->next, m_r);
+		if (m_r->uid >= uid)
+			break;
+	}
+	*i_r = d->next;
+	return d->ix != NULL && d->next < d->ix->count && m_r->uid == uid;
+}
 
-	(void)err;
-	rec->keywords = d->message_keywords;
+static void add_letters(struct dovecot_reader *d, uint32_t letters, struct rec_msg *rec)
+{
 	for (unsigned i = 0; letters != 0; i++, letters >>= 1) {
 		if ((letters & 1) != 0)
 			d->message_keywords[rec->keyword_count++] = d->keywords[i];
 	}
+}
+
+/* Flags and keywords: those of the file name, and keywords that have no letter; or those of the
+ * index, where it says that the file name is to be changed yet. */
+static void take_flags(struct dovecot_reader *d, size_t msg, struct rec_msg *rec)
+{
+	uint32_t letters = d->base.box->list.msgs[msg].bits >> KEYWORD_SHIFT, i;
+	struct dindex_msg m = { 0 };
+	const uint16_t *numbers;
+	size_t count;
+	bool dirty;
+
+	rec->keywords = d->message_keywords;
+	if (!find_record(d, rec->uid, &i, &m)) {
+		add_letters(d, letters, rec);
+		return;
+	}
+	rec->modseq = m.modseq;
+	dirty = (m.flags & DINDEX_DIRTY) != 0;
+	if (dirty)
+		rec->flags = (rec->flags & MSG_PASSED) | dovecot_index_flags(m.flags);
+	else
+		add_letters(d, letters, rec);
+	numbers = dindex_keywords(d->ix, i, &count);
+	for (size_t k = 0; k < count; k++) {
+		if (dirty || d->letter[numbers[k]] == NO_LETTER)
+			d->message_keywords[rec->keyword_count++] =
+			    d->ix->keywords.names[numbers[k]];
+	}
+}
+
+static int message(struct maildir_reader *r, size_t msg, const struct uidlist_entry *e,
+                   struct rec_msg *rec, struct mbx_err *err)
+{
+	(void)err;
+	take_flags(of(r), msg, rec);
 	rec->guid = rec->name;
 	if (e == NULL)
 		return 0;
@@ -185,13 +368,15 @@ static int message(struct maildir_reader *r, size_t msg, const struct uidlist_en
 
 static void release(struct maildir_reader *r)
 {
+	forget_index(of(r));
+	tree_release(&of(r)->index);
 	dovecot_release(&of(r)->store);
 }
 
 #define KNOWN                                                                                      \
 	(FIELD_UID | FIELD_INTERNALDATE | FIELD_FLAGS | FIELD_KEYWORDS | FIELD_GUID | FIELD_UIDL | \
 	 FIELD_UIDL_ORDER | FIELD_UIDVALIDITY | FIELD_UIDNEXT | FIELD_BOX_GUID | FIELD_ACL |       \
-	 FIELD_SUBSCRIPTIONS | FIELD_SHARING)
+	 FIELD_SUBSCRIPTIONS | FIELD_SHARING | FIELD_MODSEQ | FIELD_RECENT)
 
 static const struct maildir_flavour flavour = {
 	.name = "maildir",
@@ -204,6 +389,7 @@ static const struct maildir_flavour flavour = {
 	.init = init,
 	.start = start,
 	.control = control,
+	.uidnext = read_index,
 	.box = box,
 	.message = message,
 	.release = release,

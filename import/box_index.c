@@ -9,17 +9,13 @@
 
 void box_index_init(struct box_index *x)
 {
-	*x = (struct box_index){ .dirfd = -1 };
+	*x = (struct box_index){ 0 };
 }
 
 void box_index_end(struct box_index *x)
 {
 	dindex_out_free(x->out);
 	x->out = NULL;
-	if (x->own_dir)
-		close_quietly(x->dirfd);
-	x->own_dir = false;
-	x->dirfd = -1;
 }
 
 void box_index_release(struct box_index *x)
@@ -30,18 +26,10 @@ void box_index_release(struct box_index *x)
 	x->keyword_room = 0;
 }
 
-int box_index_begin(struct box_index *x, struct user_writer *w, const struct dindex_out_ext *exts,
-                    size_t count, struct mbx_err *err)
+void box_index_begin(struct box_index *x, const struct dindex_out_ext *exts, size_t count)
 {
-	x->dirfd = w->box.dirfd;
-	if (w->index.used && !w->dry) {
-		x->dirfd = box_make_side(w, &w->index, err);
-		x->own_dir = x->dirfd >= 0;
-		if (x->dirfd < 0)
-			return -1;
-	}
+	box_index_end(x);
 	x->out = dindex_out_new(exts, count);
-	return 0;
 }
 
 static uint8_t index_flags(uint32_t flags)
@@ -118,14 +106,23 @@ static struct dindex_head make_head(const struct user_writer *w)
 	return h;
 }
 
-int box_index_write(struct box_index *x, const struct user_writer *w, const void *const *headers,
+int box_index_write(const struct box_index *x, struct user_writer *w, const void *const *headers,
                     struct mbx_err *err)
 {
-	const struct index_place place = { .dirfd = x->dirfd,
-		                           .name = "dovecot.index",
-		                           .mode = stage_file_mode(w->stage),
-		                           .sync = stage_syncs_files(w->stage) };
+	bool elsewhere = w->index.used && !w->dry;
+	struct index_place place = { .dirfd = w->box.dirfd,
+		                     .name = "dovecot.index",
+		                     .mode = stage_file_mode(w->stage),
+		                     .sync = stage_syncs_files(w->stage) };
 	struct dindex_head h = make_head(w);
+	int rc;
 
-	return index_out_write(&place, x->out, &h, headers, err);
+	if (elsewhere)
+		place.dirfd = box_make_side(w, &w->index, err);
+	if (elsewhere && place.dirfd < 0)
+		return -1;
+	rc = index_out_write(&place, x->out, &h, headers, err);
+	if (elsewhere)
+		close_quietly(place.dirfd);
+	return rc;
 }

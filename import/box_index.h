@@ -11,9 +11,7 @@
  */
 struct box_index {
 	struct dindex_out *out; /* NULL between mailboxes */
-	int dirfd;              /* may be the mailbox's own; -1 in a dry run */
 	/* private */
-	bool own_dir;
 	uint16_t *keywords; /* of the message in hand */
 	size_t keyword_room;
 };
@@ -21,17 +19,17 @@ struct box_index {
 void box_index_init(struct box_index *x);
 void box_index_release(struct box_index *x); /* may come at any time, and twice */
 
-/* Begins the index of the mailbox in hand, whose directory is open. exts must stay. */
-int box_index_begin(struct box_index *x, struct user_writer *w, const struct dindex_out_ext *exts,
-                    size_t count, struct mbx_err *err);
+/* Begins the index of the mailbox in hand. exts must stay. */
+void box_index_begin(struct box_index *x, const struct dindex_out_ext *exts, size_t count);
 /* Adds a message; records: of the extensions, or NULL. Keywords that no server can have are told as
  * lost. */
 int box_index_add(struct box_index *x, struct user_writer *w, const struct rec_msg *msg,
                   const void *const *records, struct mbx_err *err);
-/* Writes the index, from what is known of the mailbox. headers: of each extension. */
-int box_index_write(struct box_index *x, const struct user_writer *w, const void *const *headers,
+/* Writes the index, from what is known of the mailbox, whose directory is open. headers: of each
+ * extension. */
+int box_index_write(const struct box_index *x, struct user_writer *w, const void *const *headers,
                     struct mbx_err *err);
-/* Forgets it; box_index_write() has been called, or is not wanted. */
+/* Forgets it. */
 void box_index_end(struct box_index *x);
 
 #endif

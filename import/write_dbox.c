@@ -79,14 +79,13 @@ static int begin_box(struct user_writer *w, const struct rec_box *rec, struct mb
 {
 	struct dbox_user *u = of(w);
 
-	if (!rec->noselect &&
-	    (box_make_dir(w, err) < 0 ||
-	     box_index_begin(&u->index, w, u->flavour->exts, u->flavour->ext_count, err) < 0))
+	if (!rec->noselect && box_make_dir(w, err) < 0)
 		return -1;
 	if (dovecot_put_box(&u->account, w, rec, err) < 0)
 		return -1;
 	if (rec->noselect)
 		return 0;
+	box_index_begin(&u->index, u->flavour->exts, u->flavour->ext_count);
 	u->has_uidl = u->has_order = false;
 	u->last_uidl = 0;
 	u->odd = u->hidden_uidls = u->shown_uidls = 0;
@@ -95,7 +94,7 @@ static int begin_box(struct user_writer *w, const struct rec_box *rec, struct mb
 
 static int write_index(struct dbox_user *u, struct mbx_err *err)
 {
-	const struct user_writer *w = &u->w;
+	struct user_writer *w = &u->w;
 	unsigned char header[DBOX_HEADER_BYTES] = { 0 }, uidl[4];
 	const void *headers[DINDEX_OUT_EXTS] = { header, uidl };
 

@@ -2,6 +2,7 @@
 
 #include "format/codec/keywords.h"
 #include "format/codec/uidlist.h"
+#include "import/box_index.h"
 #include "import/dovecot_account.h"
 #include "import/maildir_user.h"
 #include "import/sidefile.h"
@@ -25,6 +26,8 @@ struct dovecot {
 	struct dovecot_account account;
 	struct side_file uidlist;
 	struct buf header;
+	struct box_index index;
+	bool no_index; /* INDEX=MEMORY */
 	char *keywords[DOVECOT_KEYWORDS];
 	unsigned keyword_count;
 };
@@ -86,14 +89,15 @@ static int box_begin(struct maildir_user *u, const struct rec_box *box, struct m
 	sidefile_begin(&d->uidlist, u->control, "dovecot-uidlist", stage_file_mode(u->w.stage),
 	               stage_syncs_files(u->w.stage));
 	make_header(u);
+	box_index_begin(&d->index, NULL, 0);
 	/* Deliverers find the quota root by it. */
 	if (u->w.naming.layout != FOLDER_MAILDIRPP || name[0] == '\0')
 		return 0;
 	return user_write_at(&u->w, u->w.box.dirfd, "maildirfolder", "", 0, err);
 }
 
-/* The index of a keyword, which it gets if there is room. */
-static unsigned keyword_index(struct dovecot *d, const char *name)
+/* The letter of a keyword, which it gets if there is one left. */
+static unsigned keyword_letter(struct dovecot *d, const char *name)
 {
 	for (unsigned i = 0; i < d->keyword_count; i++) {
 		if (strcasecmp(d->keywords[i], name) == 0)
@@ -105,16 +109,18 @@ static unsigned keyword_index(struct dovecot *d, const char *name)
 	return d->keyword_count++;
 }
 
+/* Those without a letter are in the index only. */
 static uint32_t keywords(struct maildir_user *u, const struct rec_msg *msg)
 {
+	struct dovecot *d = of(u);
 	uint32_t letters = 0;
 
 	for (size_t i = 0; i < msg->keyword_count; i++) {
-		unsigned index = keyword_index(of(u), msg->keywords[i]);
+		unsigned letter = keyword_letter(d, msg->keywords[i]);
 
-		if (index < DOVECOT_KEYWORDS)
-			letters |= 1u << index;
-		else
+		if (letter < DOVECOT_KEYWORDS)
+			letters |= 1u << letter;
+		else if (d->no_index)
 			losses_add(u->w.opts.losses, "keywords", path_in_hand(u),
 			           "beyond the 26th of a mailbox, or no word, as %s",
 			           msg->keywords[i]);
@@ -158,18 +164,17 @@ static int message(struct maildir_user *u, const struct out_msg *msg, const char
 			           "POP3 UIDLs with a blank or control byte");
 	}
 	(void)uidlist_put(&d->uidlist.rows, &e);
-	return sidefile_flush(&d->uidlist, &d->header, err);
+	if (sidefile_flush(&d->uidlist, &d->header, err) < 0)
+		return -1;
+	return d->no_index ? 0 : box_index_add(&d->index, &u->w, rec, NULL, err);
 }
 
-static int box_end(struct maildir_user *u, struct mbx_err *err)
+static int write_keywords(struct maildir_user *u, struct mbx_err *err)
 {
 	struct dovecot *d = of(u);
 	struct buf text;
-	int rc = 0;
+	int rc;
 
-	make_header(u);
-	if (sidefile_end(&d->uidlist, &d->header, err) < 0)
-		return -1;
 	if (d->keyword_count == 0)
 		return 0;
 	buf_init(&text);
@@ -178,6 +183,27 @@ static int box_end(struct maildir_user *u, struct mbx_err *err)
 	rc = user_write_at(&u->w, u->control, "dovecot-keywords", text.data, text.len, err);
 	buf_release(&text);
 	return rc;
+}
+
+/* What only an index can hold. Without any of it the server may make its own. */
+static bool needs_index(const struct dovecot *d)
+{
+	const struct user_writer *w = &d->m.w;
+
+	return !d->no_index && (w->box.highestmodseq != 0 || w->box.first_recent != 0 ||
+	                        dindex_out_keyword_count(d->index.out) > DOVECOT_KEYWORDS);
+}
+
+static int box_end(struct maildir_user *u, struct mbx_err *err)
+{
+	struct dovecot *d = of(u);
+
+	make_header(u);
+	if (sidefile_end(&d->uidlist, &d->header, err) < 0 || write_keywords(u, err) < 0 ||
+	    (needs_index(d) && box_index_write(&d->index, &u->w, NULL, err) < 0))
+		return -1;
+	box_index_end(&d->index);
+	return 0;
 }
 
 static int account(struct maildir_user *u, struct mbx_err *err)
@@ -190,6 +216,7 @@ static void release(struct maildir_user *u)
 	struct dovecot *d = of(u);
 
 	forget_keywords(d);
+	box_index_release(&d->index);
 	sidefile_release(&d->uidlist);
 	buf_release(&d->header);
 	dovecot_account_release(&d->account);
@@ -204,6 +231,14 @@ static const struct maildir_flavour dovecot_flavour = {
 	.release = release,
 };
 
+/* The server keeps no index. */
+static bool in_memory(const struct store_loc *loc)
+{
+	const char *index = store_loc_key(loc, "INDEX");
+
+	return index != NULL && strcmp(index, "MEMORY") == 0;
+}
+
 static int writer_open(const struct store_loc *loc, const struct writer_opts *opts,
                        struct user_sink **sink_r, struct mbx_err *err)
 {
@@ -211,7 +246,9 @@ static int writer_open(const struct store_loc *loc, const struct writer_opts *op
 	struct user_writer *w = &d->m.w;
 
 	d->m.flavour = &dovecot_flavour;
+	d->no_index = in_memory(loc);
 	sidefile_init(&d->uidlist);
+	box_index_init(&d->index);
 	dovecot_account_init(&d->account);
 	if (maildir_user_open(&d->m, &exist_kind, loc, opts, err) < 0 ||
 	    dovecot_writer_naming(w, FOLDER_MAILDIRPP, err) < 0 ||
@@ -228,8 +265,9 @@ static int writer_open(const struct store_loc *loc, const struct writer_opts *op
 
 static uint32_t caps(const struct store_loc *loc)
 {
-	(void)loc;
-	return FIELD_ALL & ~(uint32_t)(FIELD_SAVEDATE | FIELD_MODSEQ | FIELD_RECENT | FIELD_QUOTA);
+	uint32_t held = FIELD_ALL & ~(uint32_t)(FIELD_SAVEDATE | FIELD_QUOTA);
+
+	return in_memory(loc) ? held & ~(uint32_t)(FIELD_MODSEQ | FIELD_RECENT) : held;
 }
 
 static const char *const keys[] = {

@@ -201,6 +201,16 @@ uint32_t dindex_out_keyword(struct dindex_out *o, const char *name)
 	return kwnames_add(&o->keywords, slice_str(name));
 }
 
+size_t dindex_out_keyword_count(const struct dindex_out *o)
+{
+	return o->keywords.count;
+}
+
+uint64_t dindex_out_highest(const struct dindex_out *o)
+{
+	return o->highest;
+}
+
 static void grow(struct dindex_out *o)
 {
 	o->cap = o->cap == 0 ? 64 : o->cap + o->cap / 2;
@@ -368,7 +378,7 @@ int dindex_out_finish(const struct dindex_out *o, struct dindex_head *h, const v
 	struct buf piece;
 	int ret = 0;
 
-	if (h->highestmodseq != 0 && h->highestmodseq < o->highest)
+	if (h->highestmodseq < o->highest)
 		h->highestmodseq = o->highest;
 	h->messages = o->count;
 	h->seen = o->seen;

@@ -12,7 +12,7 @@ KINDS = {"maildir++": "maildir", "fs": "maildir", "courier": "courier", "sdbox":
 # What each reader tells that some writer cannot hold, and what each writer holds of it: names as in a loss report.
 DOVECOT = {"guid", "mailbox-guid", "acl", "mailbox-metadata", "metadata", "sharing", "uidl", "order"}
 TELLS = {
-    "maildir": DOVECOT,
+    "maildir": DOVECOT | {"modseq", "recent"},
     "courier": {"acl", "sharing", "uidl", "order"},
     "sdbox": DOVECOT | {"modseq", "recent"},
     "mdbox": DOVECOT | {"modseq", "recent", "savedate"},
@@ -31,8 +31,7 @@ SEEN = {
 PARTLY = {
     "courier": {"uidl": {"maildir++", "fs", "sdbox", "mdbox"}, "noselect": {"fs", "sdbox", "mdbox", "mbox"},
                 "keywords": set()},
-    "maildir++": {"noselect": {"fs", "sdbox", "mdbox", "mbox"}, "keywords": {"sdbox", "mdbox", "mbox"}},
-    "fs": {"keywords": {"sdbox", "mdbox", "mbox"}},
+    "maildir++": {"noselect": {"fs", "sdbox", "mdbox", "mbox"}},
 }
 # What a kind of server does not show at all, so that its loss cannot be seen.
 HIDDEN = {"courier": {"guid", "mailbox-guid", "mailbox-metadata", "metadata", "modseq", "savedate"}}

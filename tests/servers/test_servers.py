@@ -19,7 +19,7 @@ from servers import TOP, clean_environment
 
 BIG = int(os.environ.get("MBX_TEST_BIG", 100 * 1000 * 1000))  # bytes of the largest body
 
-# What the reader of a Maildir does not tell.
+# What Courier does not have, or no Maildir: the matrix compares it where there is something to compare.
 UNTOLD = ("savedate", "modseq", "highestmodseq", "recent")
 # What a move between unlike servers cannot keep; mbximport says so, and the tests of what it says are elsewhere.
 TO_COURIER = ("metadata", "special-use", "acl")

@@ -28,6 +28,11 @@ Suite *read_maildir_suite(void);
 #define G2                              "fedcba9876543210fedcba9876543210"
 #define DONE(boxes, msgs, bad, changed) "Z " #boxes " " #msgs " " #bad " " #changed " 0 0\n"
 
+/* An index of messages 1 and 2, whose modseqs are told. */
+#define INDEXED                                                                                    \
+	"header 24 9; intro modseq 16 8 8 0 0; "                                                   \
+	"ext-header 0 01000000000000000000000000000000; append 1 2/08; "
+
 /* A rule is a row: what is on disk, what the reader gives. */
 static const struct {
 	const char *name, *tree, *rel, *keys, *expect;
@@ -35,6 +40,59 @@ static const struct {
 	{ "no such directory", "d other\n", "m", "", "? 66\n" },
 	{ "no Maildir", "d m/x\n", "m", "", "? 66\n" },
 	{ "a file", "f m text\n", "m", "", "? 74\n" },
+	{ "index: keywords without a letter, flags that the names have not yet, modseqs, \\Recent, "
+	  "a next UID",
+	  "f m/dovecot-uidlist 3 V9 N4 G" G1 "|1 :1|2 :2|3 :3|\nf m/dovecot-keywords 0 one|\n"
+	  "f m/cur/1:2,Fa x\nf m/cur/2:2,S y\nf m/new/3 z\nf m/new/4 new\n"
+	  "i m/dovecot.index.log " INDEXED "kw +One 1 1; kw +many 1 2; flags 2 2 84 08 0; "
+	  "header 28 9; header 48 3\n",
+	  "m", "",
+	  "B INBOX v9 n10 x4 h5 r3\nM 1 F q4 k=one,many n=1 s1 \"x\"\nM 2 T q5 k=many n=2 s1 \"y\"\n"
+	  "M 3  n=3 s1 \"z\"\nM 9  n=4 s3 \"new\"\nE 4 0\n" DONE(1, 4, 0, 0) },
+	{ "index: a keyword that the name has no more, one that it has instead",
+	  "f m/dovecot-uidlist 3 V9 N4 G" G1 "|1 :1|\nf m/dovecot-keywords 0 one|1 two|\n"
+	  "f m/cur/1:2,b x\ni m/dovecot.index.log " INDEXED "kw +one 1 1\n",
+	  "m", "", "B INBOX v9 n4 x1 h3 r1\nM 1  q3 k=two n=1 s1 \"x\"\nE 1 0\n" DONE(1, 1, 0, 0) },
+	{ "index of another UIDVALIDITY, or without a list of UIDs: it does not count",
+	  "f m/dovecot-uidlist 3 V8 N4 G" G1 "|1 :1|\nf m/cur/1:2, x\n"
+	  "i m/dovecot.index.log " INDEXED "kw +one 1 1\n"
+	  "f m/.S/cur/1:2, y\ni m/.S/dovecot.index.log " INDEXED "kw +one 1 1; header 28 9\n",
+	  "m", "",
+	  "B INBOX v8 n4 x1\nM 1  n=1 s1 \"x\"\nE 1 0\nB S v1 n2 x1 +invented +derived\n"
+	  "M 1  n=1 s1 \"y\"\nE 1 0\n" DONE(2, 2, 0, 0) },
+	{ "index elsewhere",
+	  "f m/dovecot-uidlist 3 V9 N4 G" G1 "|1 :1|\nf m/cur/1:2, x\nf m/.S/cur/1:2, y\n"
+	  "f m/.S/dovecot-uidlist 3 V9 N4 G" G2 "|2 :1|\ni x/.INBOX/dovecot.index.log " INDEXED
+	  "kw +one 1 1\ni m/dovecot.index.log " INDEXED "kw +wrong 1 1\n",
+	  "m", ":INDEX=%/x",
+	  "B INBOX v9 n4 x1 h3 r1\nM 1  q3 k=one n=1 s1 \"x\"\nE 1 0\nB S v9 n4 x1\n"
+	  "M 2  n=1 s1 \"y\"\nE 1 0\n" DONE(2, 2, 0, 0) },
+	{ "index elsewhere, layout fs",
+	  "f m/dovecot-uidlist 3 V9 N4 G" G1 "|1 :1|\nf m/cur/1:2, x\nf m/A/B/cur/1:2, y\n"
+	  "f m/A/B/dovecot-uidlist 3 V9 N4 G" G2 "|2 :1|\ni x/INBOX/dovecot.index.log " INDEXED
+	  "\ni x/A/B/dovecot.index.log " INDEXED "\n",
+	  "m", ":LAYOUT=fs:INDEX=%/x",
+	  "B INBOX v9 n4 x1 h2 r1\nM 1  q2 n=1 s1 \"x\"\nE 1 0\nB A v0 n0 x0 +noselect\nE 0 0\n"
+	  "B A/B v9 n4 x1 h2 r1\nM 2  q2 n=1 s1 \"y\"\nE 1 0\n" DONE(3, 2, 0, 0) },
+	{ "index elsewhere that no server has made yet, or in no file",
+	  "f m/dovecot-uidlist 3 V9 N4 G" G1 "|1 :1|\nf m/cur/1:2, x\n"
+	  "i m/dovecot.index.log " INDEXED "\n",
+	  "m", ":INDEX=%/x", "B INBOX v9 n4 x1\nM 1  n=1 s1 \"x\"\nE 1 0\n" DONE(1, 1, 0, 0) },
+	{ "index with DIRNAME: in that level, or above it",
+	  "f m/A/mail/dovecot-uidlist 3 V9 N4 G" G1 "|1 :1|\nf m/A/mail/cur/1:2, x\n"
+	  "i m/A/mail/dovecot.index.log " INDEXED "\n"
+	  "f m/B/dovecot-uidlist 3 V9 N4 G" G1 "|1 :1|\nf m/B/mail/cur/1:2, x\n"
+	  "i m/B/dovecot.index.log " INDEXED "\n",
+	  "m", ":LAYOUT=fs:DIRNAME=mail",
+	  "B A v9 n4 x1 h2 r1\nM 1  q2 n=1 s1 \"x\"\nE 1 0\nB B v9 n4 x1 h2 r1\n"
+	  "M 1  q2 n=1 s1 \"x\"\nE 1 0\n" DONE(2, 2, 0, 0) },
+	{ "index that is a link, and one that is none",
+	  "f m/dovecot-uidlist 3 V9 N4 G" G1 "|1 :1|\nf m/cur/1:2, x\ni real " INDEXED "\n"
+	  "l m/dovecot.index.log ../real\nf m/.S/cur/1:2, y\n"
+	  "f m/.S/dovecot-uidlist 3 V9 N4 G" G2 "|2 :1|\nf m/.S/dovecot.index nothing\n",
+	  "m", "",
+	  "B INBOX v9 n4 x1\nM 1  n=1 s1 \"x\"\nE 1 0\nB S v9 n4 x1\nM 2  n=1 s1 \"y\"\n"
+	  "E 1 0\n" DONE(2, 2, 1, 0) },
 	{ "empty INBOX", "d m/cur\nd m/new\n", "m", "",
 	  "B INBOX v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 0, 0) },
 	{ "uidlist: flags, gaps, lagging N, stale entries, GUID, UIDL and order",

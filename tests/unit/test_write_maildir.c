@@ -1,3 +1,4 @@
+#include "export/dovecot_index.h"
 #include "format/base/mem.h"
 #include "format/codec/uidlist.h"
 #include "import/beneath.h"
@@ -7,6 +8,7 @@
 #include "tests/unit/writefix.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -500,9 +502,102 @@ START_TEST(no_links)
 }
 END_TEST
 
+/* A mailbox with what only an index can hold: modseqs, \\Recent, more than 26 keywords. */
+static void indexed_box(unsigned keyword_count)
+{
+	static char texts[40][8];
+	static const char *keywords[40];
+	struct rec_box *box;
+
+	for (unsigned i = 0; i < 40; i++) {
+		(void)snprintf(texts[i], sizeof(texts[i]), "kw%u", i);
+		keywords[i] = texts[i];
+	}
+	keywords[38] = "KW3";
+	keywords[39] = "no word";
+	script_user(&wf.s, "joe");
+	box = script_box(&wf.s, "A");
+	box->uidvalidity = 77;
+	box->highestmodseq = 900;
+	box->first_recent = 3;
+	for (uint32_t uid = 1; uid <= 3; uid++) {
+		struct rec_msg *msg = script_msg(&wf.s, uid, "x\n");
+
+		msg->modseq = 100 * uid;
+		msg->flags = MSG_SEEN;
+		msg->keywords = keywords;
+		msg->keyword_count = uid == 2 ? keyword_count : 0;
+	}
+}
+
+/* Opens the index that was written; NULL if there is none. */
+static struct dindex *read_index(const char *rel)
+{
+	static const struct dindex_want want = { 0 };
+	char *path = fs_path("%s/%s", wf.top, rel);
+	struct dindex *ix = NULL;
+	struct tree dir;
+
+	ck_assert_int_eq(tree_open_root(path, &dir, &wf.err), 1);
+	(void)dovecot_index_read(&dir, "dovecot.index", &want, &ix, &wf.err);
+	tree_release(&dir);
+	free(path);
+	return ix;
+}
+
+static const struct {
+	const char *store, *dir; /* NULL: no index */
+	size_t losses;
+} indexes[] = {
+	{ "maildir:%s/Maildir", "Maildir/.A", 1 },
+	{ "maildir:%s/Maildir:INDEX=%s/ix", "ix/.A", 1 },
+	{ "maildir:%s/Maildir:LAYOUT=fs:INDEX=%s/ix", "ix/A", 1 },
+	{ "maildir:%s/Maildir:INDEX=MEMORY", NULL, 3 },
+};
+
+START_TEST(index_files)
+{
+	struct dindex_msg m;
+	struct dindex *ix;
+	size_t count;
+
+	wf.store = indexes[_i].store;
+	indexed_box(40);
+	writefix_must_run();
+	ck_assert_uint_eq(wf.loss_lines, indexes[_i].losses);
+	if (indexes[_i].dir == NULL) {
+		ck_assert_ptr_null(read_index("Maildir/.A"));
+		return;
+	}
+	ix = read_index(indexes[_i].dir);
+	ck_assert_ptr_nonnull(ix);
+	ck_assert_ptr_null(ix->repaired);
+	ck_assert_uint_eq(ix->uidvalidity, 77);
+	ck_assert_uint_eq(ix->highestmodseq, 900);
+	ck_assert_uint_eq(ix->first_recent, 3);
+	ck_assert_uint_eq(ix->count, 3);
+	dindex_get(ix, 1, &m);
+	ck_assert_uint_eq(m.modseq, 200);
+	ck_assert_uint_eq(m.flags, DINDEX_SEEN);
+	(void)dindex_keywords(ix, 1, &count);
+	ck_assert_uint_eq(count, 38);
+	dindex_free(ix);
+}
+END_TEST
+
+/* Without anything that needs an index there is none. */
+START_TEST(no_index)
+{
+	writefix_sample();
+	writefix_must_run();
+	ck_assert_ptr_null(read_index("Maildir"));
+}
+END_TEST
+
 /* Each call fails once: the user fails, the destination is as it was, nothing leaks. */
 START_TEST(every_failure)
 {
+	wf.highestmodseq = 99; /* so that there is an index */
 	ck_assert_uint_gt(writefix_every_failure(_i == 1 ? "Maildir/new" : NULL), 60);
 }
 END_TEST
@@ -510,6 +605,7 @@ END_TEST
 /* The process dies at each call. */
 START_TEST(every_crash)
 {
+	wf.highestmodseq = 99;
 	ck_assert_uint_gt(writefix_every_crash(_i == 1 ? "Maildir/new" : NULL), 60);
 }
 END_TEST
@@ -746,6 +842,8 @@ Suite *write_maildir_suite(void)
 	tcase_add_loop_test(tc, merge_keeps, 0, 3);
 	tcase_add_test(tc, merge_parent);
 	tcase_add_loop_test(tc, no_links, 0, 4);
+	tcase_add_loop_test(tc, index_files, 0, ARRAY_SIZE(indexes));
+	tcase_add_test(tc, no_index);
 	tcase_add_loop_test(tc, every_failure, 0, 2);
 	tcase_add_loop_test(tc, every_crash, 0, 2);
 	tcase_add_loop_test(tc, mail_into_the_undone, 0, 2);

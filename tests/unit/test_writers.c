@@ -225,7 +225,7 @@ START_TEST(one_fails)
 	user("ann");
 	user(_i == 2 ? "bo/b" : "bob");
 	if (_i == 3)
-		script_msg(&s, 2, "x")->modseq = 7;
+		script_msg(&s, 2, "x")->savedate = 7;
 	end = script_user_end(&s);
 	if (_i == 0) {
 		end->status = USER_FAILED;
@@ -358,7 +358,7 @@ START_TEST(dry_run)
 	opts.dry_run = true;
 	open_store("%u");
 	user("ann");
-	script_msg(&s, 2, "x")->modseq = 7;
+	script_msg(&s, 2, "x")->savedate = 7;
 	script_box(&s, "a.b");
 	(void)script_stream(&s, 1, "streamed", false);
 	user("bob");

@@ -21,6 +21,7 @@ void writefix_set_up(void)
 	wf.opts = (struct writers_opts){ .fsync = FSYNC_NEVER, .jobs = 2 };
 	wf.store = "maildir:%s/Maildir";
 	wf.best = MBX_OK;
+	wf.highestmodseq = 0;
 	(void)umask(007);
 }
 
@@ -98,6 +99,7 @@ void writefix_sample(void)
 	memset(box->guid, 0xab, sizeof(box->guid));
 	box->acl = acl;
 	box->acl_count = 1;
+	box->highestmodseq = wf.highestmodseq;
 	msg = script_msg(&wf.s, 3, "Subject: a\n\nx\r\n");
 	msg->guid = "100.M1P2.host,S=15,W=17";
 	msg->flags = MSG_SEEN | MSG_FLAGGED;

@@ -14,6 +14,7 @@ extern struct writefix {
 	enum mbx_exit code;
 	enum mbx_exit best; /* when all is published: the sample has a body that is void */
 	size_t loss_lines;
+	uint64_t highestmodseq; /* of the sample's INBOX; 0: not known */
 } wf;
 
 void writefix_set_up(void);
