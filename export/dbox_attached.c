@@ -67,7 +67,7 @@ static int open_part(struct dbox_attached *a, const struct dbox_attachment *part
                      struct mbx_err *err)
 {
 	char *name = file_of(a, part);
-	struct stat st;
+	struct stat st = { 0 };
 	int ret = open_below(&a->dir, name, &a->fd, &st, err);
 
 	if (ret < 0)

@@ -63,7 +63,7 @@ struct dbox_files *dbox_files_new(struct dbox_store *s, const char *rel, char le
 	f->rel = xstrdup(rel);
 	f->letter = letter;
 	f->keep = keep;
-	f->kept = xcalloc(keep + 1, sizeof(*f->kept));
+	f->kept = xcalloc(keep + 1, sizeof(struct dbox_file *));
 	f->keeps_dirs = atomic_fetch_add(&dirs_open, 1) < DIRS_OPEN;
 	tree_init(&f->dirs[0]);
 	tree_init(&f->dirs[1]);

@@ -97,8 +97,9 @@ static void keys_v2(struct cursor *c, struct buf *out)
 		if (key == NULL)
 			return;
 		put_id(out, key + 1, KEY_ID, &first);
-		if (take_string(c, 4, &len) == NULL || take_string(c, 4, &len) == NULL)
-			return;
+		for (int strings = 0; strings < 2; strings++)
+			if (take_string(c, 4, &len) == NULL)
+				return;
 	}
 }
 
