@@ -173,6 +173,9 @@ class Kind(typing.NamedTuple):
 # Fields of a Dovecot user with more plugins (without imap_acl, which pop3 would not load).
 PLUGINS, ESCAPE = "userdb_mail_plugins=acl,zlib,listescape", ":ESCAPE=\\"
 ATTACHED = "userdb_mail_attachment_dir={home}/attached userdb_mail_attachment_min_size=1k"
+# Logs of index files that are rotated, and main index files that are written, after a few changes.
+ROTATING = ("userdb_mail_index_log_rotate_max_size=1k userdb_mail_index_log_rotate_min_size=512 "
+            "userdb_mail_index_rewrite_min_log_bytes=512")
 
 
 class Dovecot:
@@ -285,6 +288,10 @@ plugin {{
         "mdbox-small": Kind(8, "mdbox:{home}/mdbox", "userdb_mdbox_rotate_size=1k"),
         "mdbox-zstd": Kind(4, "mdbox:{home}/mdbox", "userdb_zlib_save=zstd " + PLUGINS, ESCAPE),
         "mdbox-bz2": Kind(4, "mdbox:{home}/mdbox", "userdb_zlib_save=bz2 " + PLUGINS, ESCAPE),
+        "maildir++-rotating": Kind(2, "maildir:{home}/Maildir", ROTATING),
+        "sdbox-rotating": Kind(2, "sdbox:{home}/sdbox", ROTATING),
+        "mdbox-rotating": Kind(2, "mdbox:{home}/mdbox", ROTATING),
+        "mbox-rotating": Kind(2, "mbox:{home}/mail:INBOX={home}/inbox", ROTATING),
         "mdbox-attached": Kind(4, "mdbox:{home}/mdbox", ATTACHED, "", ":ATTACHMENTS={home}/attached"),
     }
 
