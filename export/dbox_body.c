@@ -51,7 +51,9 @@ static size_t wanted_meta(const struct dbox_file *file, uint64_t hint)
 {
 	uint64_t all = file->line.len == 0 ? (uint64_t)file->st.st_size : hint;
 
-	return wanted(file, hint, all <= DBOX_WHOLE_MAX ? DBOX_WHOLE_MAX : BODY_SMALL + META_USUAL);
+	if (all > 0 && all <= DBOX_WHOLE_MAX)
+		return wanted(file, hint, DBOX_WHOLE_MAX);
+	return wanted(file, hint, BODY_SMALL + META_USUAL);
 }
 
 /* Reads the first want bytes, and finds where the body begins. */
