@@ -82,8 +82,7 @@ static void look_at_folder(struct survey *s, const struct user_folder *f)
 
 	if (dbox_read_index(d, f, &ix, &ignored) != 1)
 		return;
-	files = d->kind->has_map ? dbox_files_ref(d->storage)
-	                         : dbox_files_new(d->dbox, f->rel, d->kind->letter, 0);
+	files = dbox_files_of(d, f);
 	for (uint32_t i = 0; i < ix->count && (s->all || s->count == 0); i++) {
 		if (s->all || is_sample(i, ix->count))
 			look_at(s, files, ix, i);

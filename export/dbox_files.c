@@ -15,6 +15,7 @@
 struct dbox_files {
 	atomic_uint refs;
 	struct dbox_store *s; /* a reference */
+	bool inbox;           /* its own place is store->inbox itself */
 	char *rel, letter;
 	bool keeps_dirs;
 
@@ -71,6 +72,14 @@ struct dbox_files *dbox_files_new(struct dbox_store *s, const char *rel, char le
 	return f;
 }
 
+struct dbox_files *dbox_files_of_inbox(struct dbox_store *s, const char *rel, char letter)
+{
+	struct dbox_files *f = dbox_files_new(s, rel, letter, 0);
+
+	f->inbox = true;
+	return f;
+}
+
 struct dbox_files *dbox_files_ref(struct dbox_files *f)
 {
 	atomic_fetch_add(&f->refs, 1);
@@ -103,12 +112,19 @@ void dbox_files_unref(struct dbox_files *f)
 
 static const struct tree *base_of(const struct dbox_files *f, bool alt)
 {
-	return alt ? &f->s->alt : &f->s->store->root;
+	if (alt)
+		return &f->s->alt;
+	return f->inbox ? &f->s->store->inbox : &f->s->store->root;
+}
+
+static const char *rel_of(const struct dbox_files *f, bool alt)
+{
+	return f->inbox && !alt ? "." : f->rel;
 }
 
 char *dbox_files_name(const struct dbox_files *f, uint32_t number, bool alt)
 {
-	return xasprintf("%s/%s/%c.%u", base_of(f, alt)->path, f->rel, f->letter, number);
+	return xasprintf("%s/%s/%c.%u", base_of(f, alt)->path, rel_of(f, alt), f->letter, number);
 }
 
 int dbox_only_message(struct mbx_err *err)
@@ -131,7 +147,7 @@ static int use_dir(struct dbox_files *f, bool alt, struct tree *opened, const st
 	(void)pthread_mutex_lock(&f->lock);
 	*dir_r = &f->dirs[alt];
 	if (f->dirs[alt].fd < 0) {
-		ret = tree_open_sub(base_of(f, alt), f->rel, opened, err);
+		ret = tree_open_sub(base_of(f, alt), rel_of(f, alt), opened, err);
 		if (ret == 1 && f->keeps_dirs) {
 			f->dirs[alt] = *opened;
 			tree_init(opened);

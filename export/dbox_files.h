@@ -37,6 +37,8 @@ struct dbox_files;
 /* rel: the directory, below the root of the store and below that of ALT. letter: 'u' or 'm'. */
 struct dbox_files *dbox_files_new(struct dbox_store *s, const char *rel, char letter,
                                   unsigned keep);
+/* Those of an INBOX that has a directory of its own, store->inbox; rel: below ALT. */
+struct dbox_files *dbox_files_of_inbox(struct dbox_store *s, const char *rel, char letter);
 struct dbox_files *dbox_files_ref(struct dbox_files *f); /* returns f */
 void dbox_files_unref(struct dbox_files *f);             /* NULL is fine */
 

@@ -26,7 +26,43 @@ static struct dbox_reader *of(struct user_reader *r)
 	return (struct dbox_reader *)r;
 }
 
+const struct tree *dbox_base(const struct dbox_reader *d, const struct user_folder *f)
+{
+	const struct user_store *store = d->base.store;
+
+	return store->inbox.fd >= 0 && path_is_inbox(f->path) ? &store->inbox : &store->root;
+}
+
+struct dbox_files *dbox_files_of(const struct dbox_reader *d, const struct user_folder *f)
+{
+	struct dbox_files *files;
+	char *rel;
+
+	if (d->kind->has_map)
+		return dbox_files_ref(d->storage);
+	if (dbox_base(d, f) == &d->base.store->root)
+		return dbox_files_new(d->dbox, f->rel, d->kind->letter, 0);
+	rel = xasprintf("%sINBOX/%s", d->mailboxes, d->store.dirname);
+	files = dbox_files_of_inbox(d->dbox, rel, d->kind->letter);
+	free(rel);
+	return files;
+}
+
 /* The index of a folder. */
+
+/* INDEX= has a directory for INBOX wherever that is. */
+static int open_below_index(struct dbox_reader *d, const struct user_folder *f, struct tree *dir,
+                            struct mbx_err *err)
+{
+	char *inbox = NULL;
+	int ret;
+
+	if (d->base.store->inbox.fd >= 0)
+		inbox = xasprintf("%sINBOX", d->mailboxes);
+	ret = dovecot_open_below(&d->store, &d->index, f, inbox, dir, err);
+	free(inbox);
+	return ret;
+}
 
 /* 1, 0 if there is none (err says so), -1. */
 static int open_index_dir(struct dbox_reader *d, const struct user_folder *f, struct tree *dir,
@@ -35,9 +71,9 @@ static int open_index_dir(struct dbox_reader *d, const struct user_folder *f, st
 	int ret;
 
 	if (d->index.fd >= 0)
-		ret = dovecot_open_below(&d->store, &d->index, f, NULL, dir, err);
+		ret = open_below_index(d, f, dir, err);
 	else
-		ret = tree_open_sub(&d->base.store->root, f->rel, dir, err);
+		ret = tree_open_sub(dbox_base(d, f), f->rel, dir, err);
 	if (ret == 0)
 		(void)mbx_fail_code(err, ERR_USER, MBX_NOINPUT, "no directory of index files");
 	return ret;
@@ -204,8 +240,7 @@ static void make_box(struct dbox_reader *d)
 
 	buf_init(&guid);
 	buf_hex(&guid, r->rec.guid, 16);
-	d->files = d->kind->has_map ? dbox_files_ref(d->storage)
-	                            : dbox_files_new(d->dbox, r->folder->rel, d->kind->letter, 0);
+	d->files = dbox_files_of(d, r->folder);
 	d->box = dbox_box_new(d->dbox, d->files, r->folder->path,
 	                      d->kind->has_map ? NULL : buf_str(&guid), d->map);
 	buf_release(&guid);
@@ -268,10 +303,10 @@ int dbox_open_box(struct user_reader *base, struct mbx_err *err)
 	/* A parent in the list has no directory. */
 	if (f->noselect && d->by_list)
 		return 1;
-	ret = tree_open_sub(&base->store->root, f->rel, &d->dir, err);
+	ret = tree_open_sub(dbox_base(d, f), f->rel, &d->dir, err);
 	if (ret != 1)
 		return ret;
-	dovecot_acl(&d->store, &base->store->root);
+	dovecot_acl(&d->store, dbox_base(d, f));
 	if (f->noselect)
 		return 1;
 	memset(&d->header, 0, sizeof(d->header));
@@ -524,7 +559,7 @@ static bool is_there(struct dbox_reader *d)
 	struct tree dir;
 	bool same;
 
-	same = tree_open_sub(&r->store->root, r->folder->rel, &dir, &err) == 1 &&
+	same = tree_open_sub(dbox_base(d, r->folder), r->folder->rel, &dir, &err) == 1 &&
 	       fstat(dir.fd, &now) == 0 && fstat(d->dir.fd, &then) == 0 &&
 	       now.st_dev == then.st_dev && now.st_ino == then.st_ino;
 	tree_release(&dir);

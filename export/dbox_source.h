@@ -50,6 +50,11 @@ struct dbox_reader {
 	const char **keywords; /* of a message */
 };
 
+/* The directory that f->rel is below: the root, or INBOX=. */
+const struct tree *dbox_base(const struct dbox_reader *d, const struct user_folder *f);
+/* The message files of a folder; caller gives the reference back. */
+struct dbox_files *dbox_files_of(const struct dbox_reader *d, const struct user_folder *f);
+
 /* Reads the index of a folder: 1, 0 if it is none (err says why), -1. Caller frees *ix_r. */
 int dbox_read_index(struct dbox_reader *d, const struct user_folder *f, struct dindex **ix_r,
                     struct mbx_err *err);

@@ -18,7 +18,8 @@
 #define ALT_LINK   "dbox-alt-root"
 
 static const char *const keys[] = {
-	DOVECOT_KEYS, "MAILBOXDIR=", "ALT=", "ALTNOCHECK=", "ATTACHMENTS=", "ENCRYPTED=", NULL,
+	DOVECOT_KEYS,  "INBOX=",       "MAILBOXDIR=", "ALT=",
+	"ALTNOCHECK=", "ATTACHMENTS=", "ENCRYPTED=",  NULL,
 };
 
 static struct dbox_reader *of(struct user_reader *r)
@@ -163,8 +164,12 @@ static int open_roots(struct dbox_reader *d, const struct store_loc *loc, struct
 		                     "INDEX=%s: a dbox is nothing without its index files", index);
 	if (dovecot_open_root(&d->store, loc, "CONTROL", &d->store.control, err) < 0 ||
 	    dovecot_open_root(&d->store, loc, "INDEX", &d->index, err) < 0 ||
+	    open_late_root(d, loc, "INBOX", &d->base.store->inbox, err) < 0 ||
 	    open_late_root(d, loc, "ATTACHMENTS", &d->dbox->attachments, err) < 0)
 		return -1;
+	if (d->by_list && d->base.store->inbox.fd >= 0)
+		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE,
+		                     "INBOX= has no meaning with LAYOUT=index");
 	return open_alt(d, loc, err);
 }
 
@@ -184,9 +189,12 @@ static int find_by_names(struct dbox_reader *d, const struct tree *mailboxes, st
 		.naming = &d->store.naming,
 		.base = mailboxes,
 		.prefix = d->mailboxes,
+		.has_inbox = d->base.store->inbox.fd >= 0,
 		.has_mail = has_mail,
 	};
 
+	if (search.has_inbox)
+		user_add_folder(&d->base, "INBOX", "", false);
 	return folders_find(&search, err);
 }
 

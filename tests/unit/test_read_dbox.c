@@ -99,6 +99,13 @@ static const struct {
 	  "i i/mailboxes/INBOX/x/dovecot.index.log " HEAD("00") "append 1\n",
 	  ":FULLDIRNAME=x:INDEX=%/i",
 	  "B INBOX v77 n2 x1 h2 r1\nM 1  q2 t=0 s1 \"a\"\nE 1 0\n" DONE(1, 1, 0, 0) },
+	{ "INBOX elsewhere, with INDEX and ALT; the one among the folders is hidden",
+	  "b in/u.1 :a\nb a/mailboxes/INBOX/dbox-Mails/u.2 :b\nf in/dovecot-acl user=bob l|\n"
+	  "i i/mailboxes/INBOX/dovecot.index.log " HEAD("00") "append 1 2\n" FOLDER(
+	      "INBOX") "d s/mailboxes/INBOX/kid\n",
+	  ":INBOX=%/in:INDEX=%/i:ALT=%/a",
+	  "B INBOX v77 n3 x2 h2 r1 acl=user=bob:l;\nM 1  q2 t=0 s1 \"a\"\nM 2  q2 t=0 s1 \"b\"\nE 2 0\n"
+	  "B INBOX/kid v0 n0 x0 +noselect\nE 0 0\n" DONE(2, 2, 1, 0) },
 	{ "ALT; the file in its own place counts",
 	  INDEX HEAD("00") "append 1/40 2/40\nb a/mailboxes/INBOX/dbox-Mails/u.1 :alt\n"
 	                   "b a/mailboxes/INBOX/dbox-Mails/u.2 :alt\nb " BOX "/u.2 :own\n",
