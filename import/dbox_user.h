@@ -67,6 +67,8 @@ void dbox_complete(struct dbox_user *u, const struct rec_msg *msg, struct dbox_m
                    int64_t internaldate, uint64_t vsize);
 /* A time of creation, as the server's files have one, that every run makes the same. */
 int64_t dbox_created(const struct rec_msg *msg, const struct dbox_meta *meta);
+/* The storage name of the mailbox in hand. */
+struct slice dbox_mailbox(const struct dbox_user *u);
 /* In a dry run: judges a body and closes it. */
 void dbox_judge(struct dbox_user *u, struct body *body);
 /* Enters a message in the index. records: of the flavour's extensions, or NULL. */

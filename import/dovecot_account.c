@@ -535,7 +535,7 @@ int dovecot_writer_naming(struct user_writer *w, enum folder_layout layout, stru
 		w->naming.layout = layout;
 	else if (strcasecmp(wanted, "maildir++") == 0)
 		w->naming.layout = FOLDER_MAILDIRPP;
-	else if (strcasecmp(wanted, "fs") == 0)
+	else if (strcasecmp(wanted, "fs") == 0 || w->by_guid)
 		w->naming.layout = FOLDER_FS;
 	else
 		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE, "LAYOUT=%s: not maildir++ or fs",

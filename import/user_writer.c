@@ -271,19 +271,20 @@ static void choose_name(struct user_writer *w, const char *path, struct buf *nam
 	if (path_is_inbox(path)) {
 		if (w->inbox_in_root || w->inbox.used)
 			return;
-		buf_puts(name, w->inbox_name);
+		buf_puts(name, w->by_guid ? "INBOX" : w->inbox_name);
 		return;
 	}
-	buf_puts(name, w->box_prefix);
+	if (!w->by_guid)
+		buf_puts(name, w->box_prefix);
 	exact = folder_from_path(&w->naming, path, name);
-	if (name_in_use(w, buf_str(name))) {
+	if (!w->by_guid && name_in_use(w, buf_str(name))) {
 		exact = false;
 		make_unlike(w, path, name);
 	}
 	if (!exact)
 		losses_add(w->opts.losses, "name-mapped", path,
 		           "the layout cannot hold this name: it becomes '%s'",
-		           buf_str(name) + strlen(w->box_prefix));
+		           buf_str(name) + (w->by_guid ? 0 : strlen(w->box_prefix)));
 }
 
 /* GUID of a mailbox that has none: made from what it is, so that every run makes the same. */
@@ -380,6 +381,37 @@ static int put_noselect(struct user_writer *w, const struct out_box *box, struct
 	return fd < 0 ? -1 : 0;
 }
 
+static bool has_guid(const struct rec_box *rec)
+{
+	static const unsigned char none[sizeof(rec->guid)];
+
+	return rec->has_guid && memcmp(rec->guid, none, sizeof(none)) != 0;
+}
+
+/* The directory of a mailbox is called by its GUID; no two have the same. */
+static void place_by_guid(struct user_writer *w, const struct rec_box *rec, struct out_box *box)
+{
+	struct buf name;
+
+	box->list_name = box->name;
+	box->name = NULL;
+	if (rec->noselect)
+		return;
+	buf_init(&name);
+	for (int turn = 0; turn < 2; turn++) {
+		buf_reset(&name);
+		buf_puts(&name, w->box_prefix);
+		buf_hex(&name, box->guid, sizeof(box->guid));
+		if (!name_in_use(w, buf_str(&name)))
+			break;
+		losses_add(w->opts.losses, "mailbox-guid", rec->path,
+		           "another mailbox has the same: it gets a new one");
+		derive_guid(w, rec, box->guid);
+	}
+	box->name = arena_strdup(&w->keep, buf_str(&name));
+	buf_release(&name);
+}
+
 /* Enters a mailbox under its name. */
 static struct out_box *enter_box(struct user_writer *w, const struct rec_box *rec, const char *name)
 {
@@ -390,12 +422,14 @@ static struct out_box *enter_box(struct user_writer *w, const struct rec_box *re
 	box->noselect = rec->noselect;
 	if (rec->noselect && (w->naming.layout == FOLDER_MAILDIRPP || name[0] == '\0'))
 		box->name = NULL; /* in maildir++ that is what has children and no directory */
-	index_box(w, w->box_count - 1);
 	box->uidvalidity = rec->uidvalidity != 0 ? rec->uidvalidity : 1;
-	if (rec->has_guid)
+	if (has_guid(rec))
 		memcpy(box->guid, rec->guid, sizeof(box->guid));
 	else
 		derive_guid(w, rec, box->guid);
+	if (w->by_guid)
+		place_by_guid(w, rec, box);
+	index_box(w, w->box_count - 1);
 	w->box.uidvalidity = box->uidvalidity;
 	w->box.uidnext = rec->uidnext;
 	w->box.highestmodseq = rec->highestmodseq;
@@ -645,7 +679,7 @@ static int user_prepare(struct user_sink *sink, struct mbx_err *err)
 	struct user_writer *w = (struct user_writer *)sink;
 
 	for (size_t i = 0; i < w->box_count; i++) {
-		if (w->boxes[i].noselect && w->boxes[i].name == NULL &&
+		if (w->boxes[i].noselect && w->boxes[i].name == NULL && !w->by_guid &&
 		    !has_child(w, w->boxes[i].path))
 			losses_add(w->opts.losses, "noselect", w->boxes[i].path,
 			           "a parent without children cannot be held");

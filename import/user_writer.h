@@ -35,6 +35,7 @@ struct place {
 struct out_box {
 	const char *path, *name; /* encoded path; directory (mbox: file) below the root, "" for
 	                          * INBOX in it, NULL for a parent that has none */
+	const char *list_name;   /* with by_guid: what it is called in the list of mailboxes */
 	unsigned char guid[16];
 	uint32_t uidvalidity;
 	bool noselect;
@@ -74,8 +75,10 @@ struct user_writer {
 	struct writer_opts opts;
 	struct stage *stage;
 	struct folder_naming naming;
-	const char *box_prefix;      /* what names begin with ("mailboxes/"); "" if nothing */
-	const char *box_dirname;     /* the level that holds the mail of a mailbox; NULL: none */
+	const char *box_prefix;  /* what names begin with ("mailboxes/"); "" if nothing */
+	const char *box_dirname; /* the level that holds the mail of a mailbox; NULL: none */
+	/* Mailboxes lie in directories called by their GUID: LAYOUT=index. */
+	bool by_guid;
 	const char *inbox_name;      /* of INBOX where it is a folder like others */
 	bool inbox_in_root;          /* but its mail is in the mail root itself */
 	struct place inbox, control; /* INBOX=, CONTROL= */

@@ -1,11 +1,13 @@
 #include "import/write_dbox.h"
 
 #include "format/base/le.h"
+#include "format/codec/listindex.h"
 #include "format/digest.h"
 #include "format/path.h"
 #include "import/dbox_user.h"
 #include "import/exist.h"
 #include "import/linefeed.h"
+#include "import/list_index.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -140,6 +142,15 @@ int64_t dbox_created(const struct rec_msg *msg, const struct dbox_meta *meta)
 	bool saved = msg->savedate >= 0 && msg->savedate <= UINT32_MAX;
 
 	return saved ? msg->savedate : meta->received;
+}
+
+struct slice dbox_mailbox(const struct dbox_user *u)
+{
+	const struct out_box *box = box_in_hand(&u->w);
+
+	if (box->list_name != NULL)
+		return slice_str(box->list_name);
+	return slice_str(box->name[0] == '\0' ? "INBOX" : box->name + strlen(u->w.box_prefix));
 }
 
 void dbox_judge(struct dbox_user *u, struct body *body)
@@ -310,6 +321,8 @@ static int put_files(struct user_writer *w, struct mbx_err *err)
 
 	if (u->flavour->account != NULL && u->flavour->account(u, err) < 0)
 		return -1;
+	if (w->by_guid && list_index_write(w, err) < 0)
+		return -1;
 	return dovecot_put_account(&u->account, w, err);
 }
 
@@ -332,19 +345,21 @@ static int read_keys(struct dbox_user *u, struct mbx_err *err)
 	const char *below = store_loc_key(w->loc, "MAILBOXDIR");
 	char *text;
 
-	if (layout != NULL && strcasecmp(layout, "index") == 0)
-		return mbx_fail_code(err, ERR_FATAL, MBX_UNAVAIL,
-		                     "LAYOUT=index cannot be written yet");
-	if (layout != NULL && strcasecmp(layout, "fs") != 0)
+	w->by_guid = layout != NULL && strcasecmp(layout, "index") == 0;
+	if (layout != NULL && strcasecmp(layout, "fs") != 0 && !w->by_guid)
 		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE, "LAYOUT=%s: not fs or index",
 		                     layout);
 	if (dovecot_writer_naming(w, FOLDER_FS, err) < 0)
 		return -1;
 	if (below != NULL && (below[0] == '\0' || below[0] == '.' || strchr(below, '/') != NULL))
 		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE, "MAILBOXDIR=%s: not a name", below);
-	if (w->box_dirname == NULL)
-		w->naming.dirname = w->box_dirname = "dbox-Mails";
 	w->naming.apart = true;
+	if (w->by_guid) {
+		w->naming.dirname = w->box_dirname = NULL;
+		w->naming.escape = LISTINDEX_ESCAPE;
+	} else if (w->box_dirname == NULL) {
+		w->naming.dirname = w->box_dirname = "dbox-Mails";
+	}
 	text = xasprintf("%s/", below == NULL ? "mailboxes" : below);
 	w->box_prefix = arena_strdup(&w->keep, text);
 	free(text);
@@ -373,7 +388,9 @@ int dbox_user_open(struct dbox_user *u, const struct store_loc *loc, const struc
 	box_index_init(&u->index);
 	dovecot_account_init(&u->account);
 	if (user_writer_open(w, loc, opts, err) < 0 || read_keys(u, err) < 0 ||
-	    dovecot_open_places(w, err) < 0 || dovecot_open_place(w, "ALT", true, &w->alt, err) < 0)
+	    dovecot_open_places(w, err) < 0 ||
+	    dovecot_open_place(w, "ALT", true, &w->alt, err) < 0 ||
+	    (w->by_guid && list_index_judge(w, err) < 0))
 		return -1;
 	return exist_judge(w, err);
 }
@@ -399,7 +416,7 @@ static const char *const keys[] = {
 
 const struct store_writer writer_sdbox = {
 	.name = "sdbox",
-	.summary = "Dovecot's dbox, one message a file, LAYOUT=fs",
+	.summary = "Dovecot's dbox, one message a file, LAYOUT=fs or index",
 	.keys = keys,
 	.caps = sdbox_caps,
 	.open = sdbox_open,
@@ -407,7 +424,7 @@ const struct store_writer writer_sdbox = {
 
 const struct store_writer writer_mdbox = {
 	.name = "mdbox",
-	.summary = "Dovecot's dbox, many messages a file, LAYOUT=fs",
+	.summary = "Dovecot's dbox, many messages a file, LAYOUT=fs or index",
 	.keys = keys,
 	.rotates = true,
 	.caps = mdbox_caps,

@@ -132,7 +132,7 @@ static int message(struct dbox_user *u, const struct rec_msg *msg, struct dbox_m
 	struct mdbox *m = of(u);
 	int rc;
 
-	meta->mailbox = slice_str(box_in_hand(&u->w)->name + strlen(u->w.box_prefix));
+	meta->mailbox = dbox_mailbox(u);
 	if (m->out == NULL)
 		return judge(m, msg, &place, err) < 0 || list(m, msg, meta, &place, err) < 0 ? -1
 		                                                                             : 1;
@@ -154,7 +154,7 @@ static int same(struct dbox_user *u, const struct rec_msg *msg, struct dbox_meta
 	struct mdbox_place place = *shared;
 
 	*size_r = 0;
-	meta->mailbox = slice_str(box_in_hand(&u->w)->name + strlen(u->w.box_prefix));
+	meta->mailbox = dbox_mailbox(u);
 	if (m->out == NULL)
 		return list(m, msg, meta, &place, err);
 	if (equal && shared->refs < mdbox_refs_max) {

@@ -4,6 +4,7 @@
 #include "format/base/mem.h"
 #include "format/base/xio.h"
 #include "format/codec/folder.h"
+#include "format/codec/listindex.h"
 #include "format/options.h"
 #include "format/prefetch.h"
 #include "format/report.h"
@@ -228,8 +229,12 @@ bool input_layout(const struct input *in, const char *path, struct buf *out)
 	if (strcmp(in->driver->name, "sdbox") == 0 || strcmp(in->driver->name, "mdbox") == 0) {
 		naming.layout = FOLDER_FS;
 		naming.apart = true;
-		if (naming.dirname == NULL)
+		if (layout != NULL && strcasecmp(layout, "index") == 0) {
+			naming.dirname = NULL;
+			naming.escape = LISTINDEX_ESCAPE;
+		} else if (naming.dirname == NULL) {
 			naming.dirname = "dbox-Mails";
+		}
 	}
 	return folder_map_path(&naming, path, out);
 }

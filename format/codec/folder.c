@@ -223,8 +223,8 @@ static bool reserved(const struct folder_naming *naming, struct slice level, boo
 		return false;
 	if (naming->layout == FOLDER_FILES)
 		return internal_file(level) || (first && in_list(root_files, level));
-	return (!has_dirname && in_list(folder_files, level)) ||
-	       (first && !naming->apart && in_list(root_files, level));
+	return !naming->apart && ((!has_dirname && in_list(folder_files, level)) ||
+	                          (first && in_list(root_files, level)));
 }
 
 /* A level in the charset of the disk, without escapes. It is valid UTF-8 without NUL, or what comes

@@ -66,9 +66,17 @@ check "map" [ -e Ki/storage/dovecot.map.index ]
 check "subscriptions" [ -e Kc/subscriptions ]
 check "nothing in ALT" absent Ka
 run 0 mbxverify m.mbx "mdbox:K:INDEX=$PWD/Ki:CONTROL=$PWD/Kc"
-run 69 mbximport -i m.mbx sdbox:L:LAYOUT=index
 run 64 mbximport -i m.mbx sdbox:L:LAYOUT=maildir++
 check "nothing written" absent L
+
+# Named by a list.
+for driver in sdbox mdbox; do
+	run 0 mbximport -i m.mbx $driver:X$driver:LAYOUT=index
+	check "list" [ -e X$driver/dovecot.list.index ]
+	run 0 mbxverify m.mbx $driver:X$driver:LAYOUT=index
+	run 73 mbximport -i m.mbx --under Old --on-exist merge $driver:X$driver:LAYOUT=index
+	says 'nothing can be merged into LAYOUT=index'
+done
 
 # A dry run says what would be lost, and writes nothing.
 message odd | sed 's/$/\r\r/' >M/cur/1700000010.M10P1.host:2,

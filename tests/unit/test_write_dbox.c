@@ -2,6 +2,7 @@
 #include "format/base/mem.h"
 #include "format/codec/dbox.h"
 #include "format/codec/dindex.h"
+#include "format/codec/listindex.h"
 #include "import/mdbox_out.h"
 #include "import/sys.h"
 #include "tests/unit/fsutil.h"
@@ -288,6 +289,12 @@ static const struct {
 	{ "sdbox:%s/box:DIRNAME=mails:MAILBOXDIR=boxes",
 	  { "box/boxes/INBOX/mails/u.3", "box/boxes/INBOX/mails/dovecot.index" } },
 	{ "mdbox:%s/box:ALT=%s/alt", { "box/storage/m.1" } },
+	{ "sdbox:%s/box:LAYOUT=index",
+	  { "box/mailboxes/abababababababababababababababab/u.3", "box/dovecot.list.index",
+	    "box/mailboxes/abababababababababababababababab/dovecot.index" } },
+	{ "mdbox:%s/box:LAYOUT=index:INDEX=%s/i",
+	  { "i/mailboxes/abababababababababababababababab/dovecot.index",
+	    "i/dovecot.list.index.log", "box/storage/m.1" } },
 };
 
 START_TEST(places)
@@ -794,6 +801,93 @@ START_TEST(names)
 }
 END_TEST
 
+/* LAYOUT=index: any name, no parent without children is lost; GUIDs are directories. */
+START_TEST(list_of_mailboxes)
+{
+	static const struct {
+		const char *path, *name; /* levels joined by '|' */
+		int guid;
+		bool noselect;
+	} boxes[] = {
+		{ "INBOX", "INBOX", 0xab, false },
+		{ "Entw\xc3\xbcrfe/a%2Fb^c", "Entw&APw-rfe|a/b^c", 0xcd, false },
+		{ "cur/dbox-Mails/~x", "cur|dbox-Mails|~x", 0xcd, false },
+		{ "no", "no", 0, false },
+		{ "parent", "parent", 1, true },
+	};
+	struct dindex_want want = { .exts = &listindex_ext, .ext_count = 1 };
+	struct dindex_files files = { .has_log = true };
+	struct dindex *ix = NULL;
+	struct listindex list;
+	struct buf main, log;
+	struct slice bytes;
+	unsigned seen = 0;
+
+	wf.store = _i == 0 ? "sdbox:%s/box:LAYOUT=index" : "mdbox:%s/box:LAYOUT=index";
+	script_user(&wf.s, "joe");
+	for (size_t i = 0; i < ARRAY_SIZE(boxes); i++) {
+		struct rec_box *box = script_box(&wf.s, boxes[i].path);
+
+		box->has_guid = true;
+		memset(box->guid, boxes[i].guid, sizeof(box->guid));
+		box->noselect = boxes[i].noselect;
+		if (!box->noselect)
+			(void)script_msg(&wf.s, 1, "x\n");
+	}
+	writefix_must_run();
+	ck_assert_uint_eq(wf.loss_lines, 1); /* two had one GUID */
+	buf_init(&main);
+	buf_init(&log);
+	{
+		const struct buf *file = file_bytes("dovecot.list.index");
+
+		buf_put(&main, file->data, file->len);
+		file = file_bytes("dovecot.list.index.log");
+		buf_put(&log, file->data, file->len);
+	}
+	bytes = slice_of(buf_str(&main), main.len);
+	files.log = slice_of(buf_str(&log), log.len);
+	dindex_main_bytes(&files, &bytes);
+	ck_assert_int_eq(dindex_read(&files, &want, &ix, &wf.err), DINDEX_READ);
+	ck_assert_int_eq(listindex_read(ix, &list, &wf.err), 0);
+	ck_assert_ptr_null(list.repaired);
+	for (uint32_t i = 0; i < list.count; i++) {
+		struct slice levels[LIMIT_LEVELS];
+		size_t count = listindex_levels(&list, i, levels);
+		struct buf name, dir;
+
+		buf_init(&name);
+		buf_init(&dir);
+		for (size_t k = 0; k < count; k++) {
+			buf_puts(&name, k == 0 ? "" : "|");
+			buf_put(&name, levels[k].ptr, levels[k].len);
+		}
+		for (size_t k = 0; k < ARRAY_SIZE(boxes); k++) {
+			if (strcmp(boxes[k].name, buf_str(&name)) != 0)
+				continue;
+			seen |= 1u << k;
+			ck_assert_int_eq(list.nodes[i].selectable, !boxes[k].noselect);
+			if (boxes[k].noselect)
+				continue;
+			buf_puts(&dir, "mailboxes/");
+			buf_hex(&dir, list.nodes[i].guid, 16);
+			dindex_free(read_index(buf_str(&dir), "dovecot.index"));
+		}
+		buf_release(&name);
+		buf_release(&dir);
+	}
+	ck_assert_uint_eq(seen, 31);
+	listindex_release(&list);
+	dindex_free(ix);
+	buf_release(&main);
+	buf_release(&log);
+	/* Nothing can be merged into a list. */
+	wf.opts.on_exist = EXIST_MERGE;
+	ck_assert_int_eq(writefix_run(), -1);
+	ck_assert_int_eq(wf.code, MBX_CANTCREAT);
+}
+END_TEST
+
 /* A parent without mail has no directory for it; its rights have no place. */
 START_TEST(parent)
 {
@@ -870,7 +964,7 @@ Suite *write_dbox_suite(void)
 	TCase *tc = tcase_create("write_dbox");
 
 	tcase_add_checked_fixture(tc, writefix_set_up, writefix_tear_down);
-	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(tc, 180);
 	tcase_add_loop_test(tc, tree, 0, 2);
 	tcase_add_loop_test(tc, places, 0, ARRAY_SIZE(layouts));
 	tcase_add_loop_test(tc, what_exists, 0, 2 * ARRAY_SIZE(existing));
@@ -888,6 +982,7 @@ Suite *write_dbox_suite(void)
 	tcase_add_loop_test(tc, rotate_size_elsewhere, 0, 2);
 	tcase_add_loop_test(tc, index_only, 0, 2);
 	tcase_add_loop_test(tc, names, 0, 2);
+	tcase_add_loop_test(tc, list_of_mailboxes, 0, 2);
 	tcase_add_loop_test(tc, parent, 0, 2);
 	tcase_add_loop_test(tc, many_messages, 0, 2);
 	suite_add_tcase(suite, tc);
