@@ -14,6 +14,8 @@
 #define EXT_FIXED   16u
 #define LOG_SEQ     2u /* of the log that goes on; the one before is said to end at its header */
 #define NO_LOG2     UINT32_MAX
+#define TAIL_OFFSET 64u /* in the header of an index: what is synced */
+#define TAIL_RECORD 16u
 #define PIECE       65536u
 /* A server that uses a keyword more finds room for its name. */
 #define KEYWORD_ROOM 128u
@@ -140,6 +142,22 @@ void dindex_put_record(unsigned char *out, const struct dindex_layout *l, uint32
 			memcpy(out + l->offsets[e], records[e], l->exts[e].record_size);
 }
 
+/*
+ * Says in the log, too, that all before its end was done. A server that opens the index later and
+ * finds another's update of the header first would not know (seen with 2.4.1, which then finds an
+ * "Inconsistency in map index" and rebuilds the mdbox).
+ */
+static void put_tail(struct buf *out)
+{
+	const unsigned char size[4] = { 0x80, 0x80, 0x80, 0x80 | TAIL_RECORD / 4 };
+
+	buf_put(out, size, sizeof(size));
+	put(out, DLOG_EXTERNAL | DLOG_HEADER_UPDATE, 4);
+	put(out, TAIL_OFFSET, 2);
+	put(out, 4, 2);
+	put(out, DLOG_HEADER + TAIL_RECORD, 4);
+}
+
 void dindex_put_log(struct buf *out, const struct dindex_head *h)
 {
 	put(out, 1, 1);
@@ -152,6 +170,7 @@ void dindex_put_log(struct buf *out, const struct dindex_head *h)
 	put(out, h->created, 4);
 	put(out, h->highestmodseq != 0 ? h->highestmodseq : 1, 8);
 	put(out, 1, 8); /* little-endian */
+	put_tail(out);
 }
 
 /* A whole index. */
