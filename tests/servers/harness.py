@@ -100,6 +100,35 @@ class Base(unittest.TestCase):
                 self.assertEqual((info.st_uid, info.st_gid), (UID, GID), os.path.join(root, name))
 
 
+class Use(Base):
+    """Mail goes on after a move."""
+
+    def use(self, account, seen):
+        """Mail goes on: new mail has the next UID, flags stay, what is expunged is gone. In some of the mailboxes."""
+        used = dict(list(seen["boxes"].items())[::5])
+        imap = snapshot.Imap(account)
+        for path, box in used.items():
+            wire = snapshot.quote(imap.wire(path))
+            answer = imap.ok("append", wire, "(\\Flagged new)", None, b"Subject: new\r\n\r\nnew\r\n")
+            if not account.is_courier:
+                self.assertIn(b"APPENDUID %d %d" % (box["uidvalidity"], box["uidnext"]), answer[0], path)
+            imap.ok("select", wire)
+            imap.ok("store", "1", "+FLAGS", "(\\Deleted)")
+            imap.ok("store", "1:*", "+FLAGS", "(\\Answered)")
+            imap.ok("expunge")
+        imap.logout()
+        now = snapshot.take(account)
+        for path, box in used.items():
+            before, after = box["messages"], now["boxes"][path]["messages"]
+            left = [uid for uid in list(before)[1:] if "\\Deleted" not in before[uid]["flags"]]
+            self.assertEqual(list(after), (left + [box["uidnext"]])[not before:], path)
+            for uid in left:
+                flags = tuple(sorted(set(before[uid]["flags"]) | {"\\Answered"}))
+                self.assertEqual((after[uid]["body"], after[uid]["flags"]), (before[uid]["body"], flags), path)
+        for path in set(seen["boxes"]) - set(used):
+            self.assertEqual(now["boxes"][path]["messages"], seen["boxes"][path]["messages"], path)
+
+
 class Result(unittest.TestResult):
     """What became of one group of tests: a line each, and for a failure its text."""
 

@@ -295,6 +295,8 @@ plugin {{
         "mdbox-attached": Kind(4, "mdbox:{home}/mdbox", ATTACHED, "", ":ATTACHMENTS={home}/attached"),
     }
 
+    drop = staticmethod(drop)
+
     def __init__(self, work, name="dovecot"):
         self.work = work
         self.dir = work.mkdir(name)
@@ -325,7 +327,7 @@ plugin {{
     def doveadm(self, *args):
         """Runs doveadm, which has to succeed without a word; returns its standard output."""
         done = subprocess.run(self.command("doveadm", "/usr/bin/doveadm", *args), env=self.env(), cwd=self.dir,
-                              capture_output=True, **drop())
+                              capture_output=True, **self.drop())
         if done.returncode != 0 or done.stderr:
             raise RuntimeError("doveadm %s: %d\n%s" % (" ".join(args), done.returncode, done.stderr.decode("utf-8", "replace")))
         return done.stdout.decode("utf-8", "surrogateescape")
@@ -334,7 +336,7 @@ plugin {{
         with open(self.dir + "/console", "w") as console:
             self.process = subprocess.Popen(
                 self.master, env=self.env(), cwd=self.dir,
-                stdin=subprocess.DEVNULL, stdout=console, stderr=console, **drop())
+                stdin=subprocess.DEVNULL, stdout=console, stderr=console, **self.drop())
         try:
             wait_for_port(self.imap, self.process)
             wait_for_port(self.pop3, self.process)

@@ -4,7 +4,7 @@ import unittest
 import fill
 import moving
 import snapshot
-from harness import Base, here
+from harness import Use, here
 from names import snapshot_in
 
 KINDS = {"maildir++": "maildir", "fs": "maildir", "courier": "courier", "sdbox": "sdbox", "mdbox": "mdbox", "mbox": "mbox"}
@@ -49,7 +49,7 @@ def pairs():
             yield source, [kind for kind in KINDS if KINDS[kind] in writers]
 
 
-class Row(Base):
+class Row(Use):
     """One account of one kind, moved to all kinds."""
 
     kind = None
@@ -99,31 +99,6 @@ class Row(Base):
         self.assertEqual(set(found), lost, found)
         moving.verify(self.source, account, ignore=lost & VERIFIED)
         return account
-
-    def use(self, account, seen):
-        """Mail goes on: new mail has the next UID, flags stay, what is expunged is gone. In some of the mailboxes."""
-        used = dict(list(seen["boxes"].items())[::5])
-        imap = snapshot.Imap(account)
-        for path, box in used.items():
-            wire = snapshot.quote(imap.wire(path))
-            answer = imap.ok("append", wire, "(\\Flagged new)", None, b"Subject: new\r\n\r\nnew\r\n")
-            if not account.is_courier:
-                self.assertIn(b"APPENDUID %d %d" % (box["uidvalidity"], box["uidnext"]), answer[0], path)
-            imap.ok("select", wire)
-            imap.ok("store", "1", "+FLAGS", "(\\Deleted)")
-            imap.ok("store", "1:*", "+FLAGS", "(\\Answered)")
-            imap.ok("expunge")
-        imap.logout()
-        now = snapshot.take(account)
-        for path, box in used.items():
-            before, after = box["messages"], now["boxes"][path]["messages"]
-            left = [uid for uid in list(before)[1:] if "\\Deleted" not in before[uid]["flags"]]
-            self.assertEqual(list(after), (left + [box["uidnext"]])[not before:], path)
-            for uid in left:
-                flags = tuple(sorted(set(before[uid]["flags"]) | {"\\Answered"}))
-                self.assertEqual((after[uid]["body"], after[uid]["flags"]), (before[uid]["body"], flags), path)
-        for path in set(seen["boxes"]) - set(used):
-            self.assertEqual(now["boxes"][path]["messages"], seen["boxes"][path]["messages"], path)
 
 
 def add_rows(module):
