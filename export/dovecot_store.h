@@ -24,10 +24,9 @@
 	    "INDEXPVT=", "INDEXCACHE=", "VOLATILEDIR=", "LISTINDEX=", "NO-NOSELECT", "ITERINDEX",  \
 	    "ESCAPE=", "ATTRIBUTES=", "SIEVE=", "ACTIVE=", "BROKENCHAR="
 
-/* What the account data tells, if it is there. */
+/* What the account data tells besides subscriptions and ACL, if it is there. */
 #define DOVECOT_ACCOUNT_FIELDS                                                                     \
-	(FIELD_SUBSCRIPTIONS | FIELD_ACL | FIELD_METADATA | FIELD_BOX_METADATA |                   \
-	 FIELD_SPECIAL_USE | FIELD_SIEVE)
+	(FIELD_METADATA | FIELD_BOX_METADATA | FIELD_SPECIAL_USE | FIELD_SIEVE)
 
 struct dovecot_attribute;
 struct dovecot_store {

@@ -43,20 +43,19 @@ static bool add_inbox(struct user_reader *r, const struct folder_naming *naming)
 	return true;
 }
 
-int maildir_find_folders(struct maildir_reader *m, const struct folder_naming *naming,
+int maildir_find_folders(struct maildir_reader *r, const struct folder_naming *naming,
                          struct mbx_err *err)
 {
-	struct user_reader *r = &m->base;
 	struct folder_search search = {
-		.r = r,
+		.r = &r->base,
 		.naming = naming,
-		.base = &r->store->root,
+		.base = &r->base.store->root,
 		.prefix = "",
 		.home = true,
 		.has_mail = has_mail,
 		.is_marked = is_marked,
 	};
 
-	search.has_inbox = add_inbox(r, naming);
+	search.has_inbox = add_inbox(&r->base, naming);
 	return folders_find(&search, err);
 }
