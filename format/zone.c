@@ -146,6 +146,11 @@ int zone_open(const char *name, struct zone **zone_r, struct mbx_err *err)
 	return 0;
 }
 
+bool zone_knows(int64_t seconds)
+{
+	return seconds >= new_year(FIRST_YEAR) && seconds < new_year(LAST_YEAR);
+}
+
 void zone_free(struct zone *z)
 {
 	if (z == NULL)

@@ -21,6 +21,10 @@ void zone_free(struct zone *z); /* NULL is fine */
 /* As given, or what is known of the process's zone ("Europe/Berlin", "CET"). */
 const char *zone_name(const struct zone *z);
 
+/* Is it of the years for which zones were asked? Before and after them their first and last offset
+ * is used. */
+bool zone_knows(int64_t seconds);
+
 /* What a clock there shows, as mbox_date_from_seconds(): false beyond four-digit years. */
 bool zone_date(const struct zone *z, int64_t seconds, struct mbox_date *date_r);
 /* The reverse. Of an hour that comes twice the second counts, one that never comes is taken as if

@@ -23,6 +23,8 @@
 void dovecot_account_init(struct dovecot_account *a)
 {
 	buf_init(&a->dict);
+	a->subscriptions = "subscriptions";
+	a->uidvalidity_dir = "";
 }
 
 void dovecot_account_release(struct dovecot_account *a)
@@ -183,7 +185,26 @@ static int old_subscriptions(struct user_writer *w, const struct place *place, c
 	return rc;
 }
 
-static int put_subscriptions(struct user_writer *w, const struct place *place, struct mbx_err *err)
+/* A line of the list; false if the mailbox has another name there. */
+static bool put_subscription(const struct user_writer *w, const char *path, struct buf *text)
+{
+	const struct out_box *box = user_box(w, path);
+	struct buf exact;
+	bool same;
+
+	if (w->naming.layout != FOLDER_FILES || box == NULL || box->name == NULL ||
+	    path_is_inbox(path))
+		return subs_put(text, SUBS_DOVECOT, &w->naming, path);
+	buf_init(&exact);
+	same =
+	    folder_from_path(&w->naming, path, &exact) && strcmp(buf_str(&exact), box->name) == 0;
+	buf_release(&exact);
+	subs_put_name(text, slice_str(box->name));
+	return same;
+}
+
+static int put_subscriptions(const struct dovecot_account *a, struct user_writer *w,
+                             const struct place *place, struct mbx_err *err)
 {
 	const char *name = store_loc_key(w->loc, "SUBSCRIPTIONS");
 	char **paths = NULL;
@@ -193,7 +214,7 @@ static int put_subscriptions(struct user_writer *w, const struct place *place, s
 	int rc;
 
 	if (name == NULL)
-		name = "subscriptions";
+		name = a->subscriptions;
 	buf_init(&text);
 	rc = old_subscriptions(w, place, name, &paths, &count, err);
 	for (size_t i = 0; i < w->item_count; i++) {
@@ -208,7 +229,7 @@ static int put_subscriptions(struct user_writer *w, const struct place *place, s
 		subs_put_header(&text, SUBS_DOVECOT);
 		for (size_t i = 0; i < count; i++) {
 			if ((i == 0 || strcmp(paths[i], paths[i - 1]) != 0) &&
-			    !subs_put(&text, SUBS_DOVECOT, &w->naming, paths[i]))
+			    !put_subscription(w, paths[i], &text))
 				losses_add(w->opts.losses, "name-mapped", NULL,
 				           "subscription of %s, under its new name", paths[i]);
 		}
@@ -236,10 +257,13 @@ static int put_uidvalidity(struct user_writer *w, const struct place *place, str
 		return 0;
 	buf_init(&text);
 	if (w->opts.on_exist == EXIST_MERGE && existing >= 0) {
+		char *rel = place_rel(place, "dovecot-uidvalidity");
+		int got = user_read(existing, rel, 64, &text, err);
 		unsigned long there;
 
+		free(rel);
 		/* What cannot be read is replaced by what is right. */
-		if (user_read(existing, "dovecot-uidvalidity", 64, &text, err) == 0) {
+		if (got == 0) {
 			there = strtoul(buf_str(&text), NULL, 16);
 			if (there > highest && there <= UINT32_MAX) {
 				buf_release(&text);
@@ -516,11 +540,17 @@ int dovecot_put_account(struct dovecot_account *a, struct user_writer *w, struct
 	static char root_rel[1];
 	const struct place root = { .used = true, .rel = root_rel };
 	const struct place *control = w->control.used ? &w->control : &root;
+	struct place uidvalidity = *control;
+	int rc;
 
-	if (put_subscriptions(w, control, err) < 0 || put_uidvalidity(w, control, err) < 0 ||
-	    put_attributes(a, w, err) < 0)
+	if (put_subscriptions(a, w, control, err) < 0)
 		return -1;
-	return put_sieve(w, err);
+	if (a->uidvalidity_dir[0] != '\0')
+		uidvalidity.rel = place_rel(control, a->uidvalidity_dir);
+	rc = put_uidvalidity(w, &uidvalidity, err);
+	if (uidvalidity.rel != control->rel)
+		free(uidvalidity.rel);
+	return rc < 0 || put_attributes(a, w, err) < 0 || put_sieve(w, err) < 0 ? -1 : 0;
 }
 
 /* ---- keys ---- */
@@ -548,7 +578,7 @@ int dovecot_writer_naming(struct user_writer *w, enum folder_layout layout, stru
 	w->naming.charset = store_loc_key(w->loc, "UTF-8") != NULL ? FOLDER_UTF8 : FOLDER_MUTF7;
 	w->naming.escape = escape == NULL ? '\0' : escape[0];
 	w->naming.dirname = w->box_dirname = dirname;
-	w->inbox_name = w->naming.layout == FOLDER_FS ? "INBOX" : ".INBOX";
+	w->inbox_name = w->naming.layout != FOLDER_MAILDIRPP ? "INBOX" : ".INBOX";
 	return 0;
 }
 
@@ -571,7 +601,9 @@ int dovecot_open_places(struct user_writer *w, struct mbx_err *err)
 	const char *index = store_loc_key(w->loc, "INDEX");
 	bool memory = index != NULL && strcmp(index, "MEMORY") == 0;
 
-	if (dovecot_open_place(w, "INBOX", false, &w->inbox, err) < 0 ||
+	/* A file is the driver's own matter. */
+	if ((w->naming.layout != FOLDER_FILES &&
+	     dovecot_open_place(w, "INBOX", false, &w->inbox, err) < 0) ||
 	    dovecot_open_place(w, "CONTROL", false, &w->control, err) < 0 ||
 	    (!memory && dovecot_open_place(w, "INDEX", true, &w->index, err) < 0))
 		return -1;

@@ -10,6 +10,9 @@
  */
 struct dovecot_account {
 	struct buf dict; /* dovecot-attributes, as it grows */
+	/* What the list of subscriptions is called, and the directory of dovecot-uidvalidity below
+	 * the root: mbox has its own. */
+	const char *subscriptions, *uidvalidity_dir;
 };
 
 void dovecot_account_init(struct dovecot_account *a);

@@ -167,10 +167,14 @@ int exist_recheck(void *ctx, int dirfd, const char *name, const char *was, struc
 	const struct scan s = { .kind = ctx, .e = &e, .deep = true };
 	struct stat st;
 
-	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;
-	if (scan_dir(&s, dirfd, name, was, 0, err) < 0)
-		return -1;
+	if (S_ISDIR(st.st_mode)) {
+		if (scan_dir(&s, dirfd, name, was, 0, err) < 0)
+			return -1;
+	} else if (s.kind->files && s.kind->judge(dirfd, was, name) == EXIST_MAIL) {
+		e.messages++;
+	}
 	if (e.messages > 0)
 		return mbx_fail_code(err, ERR_USER, MBX_TEMPFAIL,
 		                     "mail has arrived at the destination meanwhile");
@@ -202,7 +206,9 @@ static bool arrived_in(const struct exist_kind *kind, int at, const char *name,
 		if (what == EXIST_DIR)
 			found = arrived_in(kind, dirfd(dir), entry->d_name, since, depth + 1);
 		else
-			found = what == EXIST_MAIL && is_later(&st.st_ctim, since);
+			/* A file of many messages was itself renamed, and is written to. */
+			found = what == EXIST_MAIL &&
+			        is_later(kind->files ? &st.st_mtim : &st.st_ctim, since);
 	}
 	(void)closedir(dir);
 	return found;
@@ -210,6 +216,12 @@ static bool arrived_in(const struct exist_kind *kind, int at, const char *name,
 
 bool exist_arrived(void *ctx, int dirfd, const char *name, const struct timespec *since)
 {
+	const struct exist_kind *kind = ctx;
+	struct stat st;
+
+	if (kind->files && fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISREG(st.st_mode))
+		return is_later(&st.st_mtim, since);
 	return arrived_in(ctx, dirfd, name, since, 0);
 }
 
@@ -301,11 +313,42 @@ static int judge_dir(const struct user_writer *w, size_t root, const char *rel, 
 	return rc;
 }
 
+/* A mailbox that is a file: there must be none with mail, no directory in its place, and no file
+ * above it. */
+static int judge_file(const struct user_writer *w, const char *name, struct mbx_err *err)
+{
+	int existing = stage_existing(w->stage, 0);
+	const char *what = NULL;
+	struct stat st;
+
+	for (size_t len = 0; existing >= 0 && what == NULL && name[len] != '\0';) {
+		char *part;
+
+		len += name[len] == '/';
+		len += strcspn(name + len, "/");
+		part = xstrndup(name, len);
+		if (fstatat(existing, part, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			existing = -1;
+		else if (name[len] != '\0' && !S_ISDIR(st.st_mode))
+			what = "can have no mailbox below it: one above is a file";
+		else if (name[len] == '\0' && S_ISDIR(st.st_mode))
+			what = "is a directory, for mailboxes below it";
+		else if (name[len] == '\0' && w->exist->judge(existing, "", part) != EXIST_NOTHING)
+			what = "holds messages already";
+		free(part);
+	}
+	return what == NULL ? 0
+	                    : mbx_fail_code(err, ERR_USER, MBX_CANTCREAT, "%s/%s %s",
+	                                    stage_path(w->stage, 0), name, what);
+}
+
 int exist_judge_box(struct user_writer *w, const struct out_box *box, struct mbx_err *err)
 {
 	struct place place;
 	int rc;
 
+	if (w->exist->files)
+		return judge_file(w, box->name, err);
 	box_place(w, box, &place);
 	rc = refuse_mount(w, place.root, box->name, err);
 	if (rc == 0)
@@ -487,6 +530,47 @@ static bool same_place(const struct place *a, const struct place *b)
 	return a->used && b->used && a->root == b->root && strcmp(a->rel, b->rel) == 0;
 }
 
+/* A file or directory that takes the place of what is there. */
+static void replace(struct user_writer *w, struct puts *p, size_t root, const char *rel)
+{
+	if (put_if_absent(w, p, root, rel))
+		return;
+	stage_plan_aside(w->stage, root, rel, false);
+	put(w, p, root, rel, strlen(rel));
+}
+
+/* The directory beside a mailbox that is a file, below one of the places for it. */
+static void merge_beside(struct user_writer *w, struct puts *p, const struct place *place,
+                         const char *side, struct mbx_err *err)
+{
+	char *rel = place_rel(place, side);
+
+	if (stage_has_tree(w->stage, place->root) &&
+	    exist_at(stage_tree(w->stage, place->root, err), rel))
+		replace(w, p, place->root, rel);
+	else if (exist_at(stage_existing(w->stage, place->root), rel))
+		stage_plan_aside(w->stage, place->root, rel, false);
+	free(rel);
+}
+
+/* A mailbox that is a file, and what lies in its other directories. */
+static int merge_file(struct user_writer *w, struct puts *p, const struct out_box *box,
+                      struct mbx_err *err)
+{
+	static char root_rel[1];
+	const struct place root = { .used = true, .rel = root_rel };
+	const struct place *const places[] = { &root, &w->control, &w->index };
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		if (places[i]->used)
+			merge_beside(w, p, places[i], box_side_name(w, box), err);
+	}
+	/* INBOX= was planned as a place. */
+	if (box->name[0] != '\0')
+		replace(w, p, 0, box->name);
+	return 0;
+}
+
 static int merge_box(struct user_writer *w, struct puts *p, const struct out_box *box,
                      struct mbx_err *err)
 {
@@ -497,6 +581,8 @@ static int merge_box(struct user_writer *w, struct puts *p, const struct out_box
 		(void)put_if_absent(w, p, 0, box->name);
 		return 0;
 	}
+	if (w->exist->files)
+		return merge_file(w, p, box, err);
 	if (w->index.used && !same_place(&w->index, &w->control) &&
 	    merge_side(w, p, &w->index, box, err) < 0)
 		return -1;

@@ -33,6 +33,9 @@ struct exist_kind {
 	const char *const *own;
 	/* ...and those that stay as they are, if they are there. */
 	const char *const *lasting;
+	/* Mailboxes are files (mbox): judge() tells of each, and what a mailbox has beside it lies
+	 * in a directory ".imap/<name>" beside the file. */
+	bool files;
 };
 
 struct exist {

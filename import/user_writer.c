@@ -262,6 +262,37 @@ static void make_unlike(const struct user_writer *w, const char *path, struct bu
 	}
 }
 
+/* Where mailboxes are files, none lies below one: what would gets a parent of another name, the
+ * same for all that lie there. */
+static bool part_from_files(const struct user_writer *w, const char *path, struct buf *name)
+{
+	size_t level = 0; /* of path: where the level ends that ends at `at` of name */
+	bool parted = false;
+
+	for (size_t at = 0; at < name->len; at++) {
+		struct buf rest;
+		uint32_t found;
+
+		if (name->data[at] != '/')
+			continue;
+		level += (path[level] == '/') + strcspn(path + level + (path[level] == '/'), "/");
+		name->data[at] = '\0';
+		found = w->box_count == 0 ? 0 : *box_slot(w, w->by_name, buf_str(name));
+		name->data[at] = '/';
+		if (found == 0 || w->boxes[found - 1].noselect)
+			continue;
+		buf_init(&rest);
+		buf_put(&rest, name->data + at, name->len - at);
+		buf_truncate(name, at);
+		folder_put_part(name, path, level);
+		at = name->len;
+		buf_put(name, rest.data, rest.len);
+		buf_release(&rest);
+		parted = true;
+	}
+	return parted;
+}
+
 /* The folder's name: as the codec maps it, and unlike every other's. */
 static void choose_name(struct user_writer *w, const char *path, struct buf *name)
 {
@@ -277,6 +308,8 @@ static void choose_name(struct user_writer *w, const char *path, struct buf *nam
 	if (!w->by_guid)
 		buf_puts(name, w->box_prefix);
 	exact = folder_from_path(&w->naming, path, name);
+	if (w->naming.layout == FOLDER_FILES && part_from_files(w, path, name))
+		exact = false;
 	if (!w->by_guid && name_in_use(w, buf_str(name))) {
 		exact = false;
 		make_unlike(w, path, name);
@@ -325,6 +358,8 @@ void box_place(const struct user_writer *w, const struct out_box *box, struct pl
 
 const char *box_side_name(const struct user_writer *w, const struct out_box *box)
 {
+	if (box->side != NULL)
+		return box->side;
 	return box->name[0] == '\0' ? w->inbox_name : box->name;
 }
 
@@ -412,6 +447,19 @@ static void place_by_guid(struct user_writer *w, const struct rec_box *rec, stru
 	buf_release(&name);
 }
 
+/* "A/.imap/B" for A/B: where a mailbox that is a file has its other files. */
+static const char *side_of_file(struct user_writer *w, const struct out_box *box)
+{
+	const char *name = path_is_inbox(box->path) ? "INBOX" : box->name;
+	const char *slash = strrchr(name, '/');
+	const char *base = slash == NULL ? name : slash + 1;
+	char *side = xasprintf("%.*s.imap/%s", (int)(base - name), name, base);
+	const char *kept = arena_strdup(&w->keep, side);
+
+	free(side);
+	return kept;
+}
+
 /* Enters a mailbox under its name. */
 static struct out_box *enter_box(struct user_writer *w, const struct rec_box *rec, const char *name)
 {
@@ -420,6 +468,8 @@ static struct out_box *enter_box(struct user_writer *w, const struct rec_box *re
 	box->path = arena_strdup(&w->keep, rec->path);
 	box->name = arena_strdup(&w->keep, name);
 	box->noselect = rec->noselect;
+	if (w->exist->files)
+		box->side = side_of_file(w, box);
 	if (rec->noselect && (w->naming.layout == FOLDER_MAILDIRPP || name[0] == '\0'))
 		box->name = NULL; /* in maildir++ that is what has children and no directory */
 	box->uidvalidity = rec->uidvalidity != 0 ? rec->uidvalidity : 1;

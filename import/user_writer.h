@@ -36,6 +36,7 @@ struct out_box {
 	const char *path, *name; /* encoded path; directory (mbox: file) below the root, "" for
 	                          * INBOX in it, NULL for a parent that has none */
 	const char *list_name;   /* with by_guid: what it is called in the list of mailboxes */
+	const char *side; /* its directory below CONTROL= and INDEX=, where it has an own one */
 	unsigned char guid[16];
 	uint32_t uidvalidity;
 	bool noselect;

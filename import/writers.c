@@ -10,6 +10,7 @@
 #include "import/write_courier.h"
 #include "import/write_dbox.h"
 #include "import/write_maildir.h"
+#include "import/write_mbox.h"
 #include "import/writeback.h"
 
 #include <pwd.h>
@@ -20,7 +21,7 @@
 #include <time.h>
 
 const struct store_writer *const store_writers[] = {
-	&writer_maildir, &writer_courier, &writer_sdbox, &writer_mdbox, NULL,
+	&writer_maildir, &writer_courier, &writer_sdbox, &writer_mdbox, &writer_mbox, NULL,
 };
 
 /* What one syncfs() may serve (writers.h, invariant 1). */

@@ -75,6 +75,14 @@ void compare_tell_unknown(struct compare *c, uint32_t a, uint32_t b)
 	}
 }
 
+void compare_unpart(const struct compare *c, const char *path, struct buf *out)
+{
+	if (c->opts.unpart != NULL)
+		c->opts.unpart(c->opts.ctx, path, out);
+	else
+		buf_puts(out, path);
+}
+
 void compare_map_path(const struct compare *c, const char *path, struct buf *out)
 {
 	struct buf mapped;
@@ -84,10 +92,14 @@ void compare_map_path(const struct compare *c, const char *path, struct buf *out
 		namemap_box(c->opts.map, path, &mapped);
 	else
 		buf_puts(&mapped, path);
-	if (c->opts.layout != NULL)
-		(void)c->opts.layout(c->opts.ctx, buf_str(&mapped), out);
-	else
-		buf_put(out, mapped.data, mapped.len);
+	if (c->opts.layout != NULL) {
+		struct buf plain = mapped;
+
+		buf_init(&mapped);
+		(void)c->opts.layout(c->opts.ctx, buf_str(&plain), &mapped);
+		buf_release(&plain);
+	}
+	compare_unpart(c, buf_str(&mapped), out);
 	buf_release(&mapped);
 }
 
@@ -128,7 +140,7 @@ static void side_note(struct side *s)
 		if (s->which == 0)
 			compare_map_path(c, s->rec.box.path, &s->path);
 		else
-			buf_puts(&s->path, s->rec.box.path);
+			compare_unpart(c, s->rec.box.path, &s->path);
 		s->path_moved = strcmp(buf_str(&s->path), s->rec.box.path) != 0;
 	}
 	if (s->rec.kind == REC_USER_END && !s->replay) {

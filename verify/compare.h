@@ -64,6 +64,9 @@ struct compare_opts {
 	/* Appends what B's layout makes of a path; returns false if it cannot hold it as it is.
 	 * NULL: holds all. */
 	bool (*layout)(void *ctx, const char *path, struct buf *out);
+	/* Appends the path that a mailbox of B had before it could not lie below another. NULL:
+	 * none has moved. */
+	void (*unpart)(void *ctx, const char *path, struct buf *out);
 	/* Whether a user or mailbox of B that A has not is in question. NULL: all are. */
 	bool (*wants_user)(void *ctx, const char *user);
 	bool (*wants_box)(void *ctx, const struct rec_box *box);

@@ -75,6 +75,8 @@ void compare_tell_unknown(struct compare *c, uint32_t a, uint32_t b);
 /* Reads the side's next record into hand; closes a body that is there. */
 int side_next(struct side *s, struct mbx_err *err);
 
+/* The path of B's mailbox that is compared: see compare_opts.unpart. Appends. */
+void compare_unpart(const struct compare *c, const char *path, struct buf *out);
 /* The path that A's mailbox must have in B: the map, then the layout. Appends. */
 void compare_map_path(const struct compare *c, const char *path, struct buf *out);
 bool compare_paths_move(const struct compare *c); /* some path may get another name */

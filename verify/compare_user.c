@@ -33,12 +33,14 @@ static int take_items(struct compare *c, struct side *s, struct items *items, st
 		}
 		to = &items->list[items->count++];
 		record_copy(arena, to, &s->rec);
-		if (s->which == 0 && to->account.kind == ACCOUNT_SUBSCRIPTION &&
-		    compare_paths_move(c)) {
+		if (to->account.kind == ACCOUNT_SUBSCRIPTION && compare_paths_move(c)) {
 			struct buf path;
 
 			buf_init(&path);
-			compare_map_path(c, to->account.name, &path);
+			if (s->which == 0)
+				compare_map_path(c, to->account.name, &path);
+			else
+				compare_unpart(c, to->account.name, &path);
 			to->account.name = arena_strdup(arena, buf_str(&path));
 			buf_release(&path);
 		}

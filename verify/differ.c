@@ -1,4 +1,5 @@
 #include "format/base/mem.h"
+#include "format/codec/folder.h"
 #include "format/json.h"
 #include "format/program.h"
 #include "format/report_file.h"
@@ -89,6 +90,12 @@ static bool on_layout(void *ctx, const char *path, struct buf *out)
 	return input_layout(&run->in[1], path, out);
 }
 
+static void on_unpart(void *ctx, const char *path, struct buf *out)
+{
+	(void)ctx;
+	folder_unpart(path, out);
+}
+
 static bool wants_user(void *ctx, const char *user)
 {
 	struct run *run = ctx;
@@ -104,6 +111,9 @@ static bool wants_box(void *ctx, const struct rec_box *box)
 	struct buf old;
 	bool wanted;
 
+	/* A parent that an importer made so that mailboxes can lie below it. */
+	if (box->noselect && input_parts(&run->in[1]) && folder_is_part(box->path))
+		return false;
 	buf_init(&old);
 	if (namemap_box_back(run->map, box->path, &old))
 		wanted = selection_wants_box(run->o->select, buf_str(&old), box->special_use);
@@ -318,6 +328,7 @@ int run_compare(struct run *run)
 		                           .ignore = run->ignore,
 		                           .map = run->map,
 		                           .layout = run->in[1].spec != NULL ? on_layout : NULL,
+		                           .unpart = input_parts(&run->in[1]) ? on_unpart : NULL,
 		                           .wants_user = wants_user,
 		                           .wants_box = wants_box,
 		                           .found = on_found,

@@ -211,6 +211,11 @@ static const char *key_value(const struct store_spec *spec, const char *name)
 	return NULL;
 }
 
+bool input_parts(const struct input *in)
+{
+	return in->spec != NULL && strcmp(in->driver->name, "mbox") == 0;
+}
+
 bool input_layout(const struct input *in, const char *path, struct buf *out)
 {
 	struct folder_naming naming = { .layout = FOLDER_MAILDIRPP, .charset = FOLDER_MUTF7 };
@@ -236,5 +241,7 @@ bool input_layout(const struct input *in, const char *path, struct buf *out)
 			naming.dirname = "dbox-Mails";
 		}
 	}
+	if (strcmp(in->driver->name, "mbox") == 0)
+		naming.layout = FOLDER_FILES;
 	return folder_map_path(&naming, path, out);
 }

@@ -63,6 +63,8 @@ void input_note(struct input *in, const struct record *rec);
 const struct archive_summary *input_summary(const struct input *in);
 
 /* Appends what the STORE's folder layout makes of a path; false if it cannot hold it as it is. */
+/* Do mailboxes lie elsewhere if one is above them (folder_unpart())? */
+bool input_parts(const struct input *in);
 bool input_layout(const struct input *in, const char *path, struct buf *out);
 
 #endif

@@ -496,3 +496,59 @@ bool folder_map_path(const struct folder_naming *naming, const char *path, struc
 	buf_release(&mapped);
 	return held;
 }
+
+void folder_put_part(struct buf *out, const char *path, size_t len)
+{
+	put_suffix(out, path, len);
+}
+
+/* Appends a level to the true path so far. True if it was the name of a parent. */
+static bool put_unparted(struct buf *out, const char *level, size_t len)
+{
+	size_t suffix = 1 + HASH_DIGITS, before = out->len;
+	struct buf want;
+	bool same;
+
+	if (before > 0)
+		buf_putc(out, '/');
+	buf_put(out, level, len);
+	if (len <= suffix || level[len - suffix] != '~')
+		return false;
+	buf_init(&want);
+	put_suffix(&want, buf_str(out), out->len - suffix);
+	same = memcmp(want.data, level + len - suffix, suffix) == 0;
+	buf_release(&want);
+	if (same)
+		buf_truncate(out, out->len - suffix);
+	return same;
+}
+
+void folder_unpart(const char *path, struct buf *out)
+{
+	for (;;) {
+		size_t len = strcspn(path, "/");
+
+		if (path[len] == '\0')
+			break;
+		(void)put_unparted(out, path, len);
+		path += len + 1;
+	}
+	if (out->len > 0)
+		buf_putc(out, '/');
+	buf_puts(out, path);
+}
+
+bool folder_is_part(const char *path)
+{
+	const char *last = strrchr(path, '/');
+	struct buf out;
+	bool part;
+
+	buf_init(&out);
+	folder_unpart(path, &out);
+	last = last == NULL ? path : last + 1;
+	buf_truncate(&out, out.len - strlen(last) - (out.len > strlen(last)));
+	part = put_unparted(&out, last, strlen(last));
+	buf_release(&out);
+	return part;
+}

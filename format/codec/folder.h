@@ -100,6 +100,18 @@ enum folder_hint folder_hint(struct slice name);
  */
 bool folder_from_path(const struct folder_naming *naming, const char *path, struct buf *name);
 
+/*
+ * Where mailboxes are files none can lie below another: what would lies below a parent of its own,
+ * whose name is that level with '~' and 8 hex digits of SHA-256 over the encoded true path up to
+ * it.
+ */
+/* Appends those nine bytes for the first len bytes of path. */
+void folder_put_part(struct buf *out, const char *path, size_t len);
+/* Appends the true path: without them on each level but the last. */
+void folder_unpart(const char *path, struct buf *out);
+/* Is this the path of such a parent? */
+bool folder_is_part(const char *path);
+
 /* What reading such a store gives for the path: path itself, or the mapped name read back. For
  * comparisons, and to rename subscriptions along. Appends; returns as folder_from_path(). */
 bool folder_map_path(const struct folder_naming *naming, const char *path, struct buf *out);

@@ -127,12 +127,32 @@ void subs_put_header(struct buf *out, enum subs_kind kind)
 		buf_puts(out, dovecot_header);
 }
 
+/* Levels joined by TAB. */
+static void put_line(struct buf *out, struct slice name, char sep)
+{
+	struct slice part;
+	bool first = true;
+
+	while (slice_cut(&name, sep, &part)) {
+		if (!first)
+			buf_putc(out, '\t');
+		tabescape_put(out, part.ptr, part.len);
+		first = false;
+	}
+}
+
+void subs_put_name(struct buf *out, struct slice name)
+{
+	put_line(out, name, '/');
+	buf_putc(out, '\n');
+}
+
 bool subs_put(struct buf *out, enum subs_kind kind, const struct folder_naming *naming,
               const char *path)
 {
 	struct buf name;
-	struct slice rest, part;
-	bool exact, first = true;
+	struct slice rest;
+	bool exact;
 
 	buf_init(&name);
 	exact = folder_from_path(naming, path, &name);
@@ -144,12 +164,7 @@ bool subs_put(struct buf *out, enum subs_kind kind, const struct folder_naming *
 		rest = slice_of(buf_str(&name), name.len);
 		if (naming->layout == FOLDER_MAILDIRPP)
 			rest = slice_skip(rest, 1);
-		while (slice_cut(&rest, separator(naming), &part)) {
-			if (!first)
-				buf_putc(out, '\t');
-			tabescape_put(out, part.ptr, part.len);
-			first = false;
-		}
+		put_line(out, rest, separator(naming));
 	}
 	buf_putc(out, '\n');
 	buf_release(&name);

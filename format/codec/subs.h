@@ -50,6 +50,8 @@ enum subs_result subs_next(struct subs *s, struct buf *path);
 void subs_put_header(struct buf *out, enum subs_kind kind);
 /* False if the path had to be mapped (folder.h); the mapped name is written. Courier: naming is
  * maildir++ with its charset. */
+/* The same for a mailbox whose name on disk is known, of Dovecot's layouts but maildir++. */
+void subs_put_name(struct buf *out, struct slice name);
 bool subs_put(struct buf *out, enum subs_kind kind, const struct folder_naming *naming,
               const char *path);
 

@@ -10,6 +10,7 @@ FORBIDDEN = {
     "sdbox": r"^d(?=box-Mails$)",
     "mdbox": r"^d(?=box-Mails$)",
     "courier": "[\\.\U00010000-\U0010ffff]",
+    "mbox": r"^.(?=.*\.lock$)",
 }
 
 
@@ -24,7 +25,22 @@ def mapped(kind, path):
     return tuple(levels)
 
 
+def parted(kind, path, boxes):
+    """The same where a mailbox that is a file can have none below it: what lies there gets a parent of its own."""
+    levels = list(mapped(kind, path))
+    for n in range(1, len(path) if kind == "mbox" else 0):
+        if path[:n] in boxes and path[:n] != ("INBOX",):
+            levels[n - 1] += "~" + hashlib.sha256("/".join(path[:n]).encode()).hexdigest()[:8]
+    return tuple(levels)
+
+
 def snapshot_in(kind, snap):
     """What a snapshot has to become in a store of this kind."""
-    return {key: {mapped(kind, p): v for p, v in value.items()} if key in ("folders", "boxes") else
-            sorted(mapped(kind, p) for p in value) if key == "subscribed" else value for key, value in snap.items()}
+    result = {key: {parted(kind, p, snap["boxes"]): v for p, v in value.items()} if key in ("folders", "boxes") else
+              sorted(parted(kind, p, snap["boxes"]) for p in value) if key == "subscribed" else value
+              for key, value in snap.items()}
+    if kind == "mbox":
+        for path in list(result["folders"]):
+            for n in range(1, len(path)):
+                result["folders"].setdefault(path[:n], ["\\Noselect"])
+    return result

@@ -13,7 +13,7 @@ KINDS = {"maildir++": "maildir", "fs": "maildir", "courier": "courier", "sdbox":
 DOVECOT = {"guid", "mailbox-guid", "acl", "mailbox-metadata", "metadata", "sharing", "uidl", "order"}
 TELLS = {
     "maildir": DOVECOT | {"modseq", "recent"},
-    "courier": {"acl", "sharing", "uidl", "order"},
+    "courier": {"acl", "uidl", "order"},
     "sdbox": DOVECOT | {"modseq", "recent"},
     "mdbox": DOVECOT | {"modseq", "recent", "savedate"},
     "mbox": DOVECOT - {"guid", "sharing", "uidl", "order"} | {"modseq", "recent"},

@@ -32,37 +32,37 @@ static const struct {
 	{ "no such store", "m", "d x\n", "? 66\n" },
 	{ "an empty store", "m", "d m\n", DONE(0, 0, 0, 0) },
 	{ "INBOX", "m", "f m/INBOX " TWO "\n",
-	  "B INBOX v7 n10 x2 +derived\n" TWO_MSG DONE(1, 2, 0, 0) },
+	  "B INBOX v7 n10 x2 r4 +derived\n" TWO_MSG DONE(1, 2, 0, 0) },
 	{ "a file in the place of the root", "m/joe", "f m/joe " TWO "\nf m/ann " ONE "\n",
-	  "B INBOX v7 n10 x2 +derived\n" TWO_MSG DONE(1, 2, 0, 0) },
+	  "B INBOX v7 n10 x2 r4 +derived\n" TWO_MSG DONE(1, 2, 0, 0) },
 	{ "names, parents, what is no mailbox", "m",
 	  "f m/A/B " ONE "\nf m/Entw&APw-rfe \nf m/A/.imap/B/dovecot.index.cache x\nf m/x.lock x\n"
 	  "f m/.imap/dovecot-uidvalidity 0\nf m/notes.txt hello\nf m/.cache hello\nd m/.d/e\n"
 	  "f m/.mbx-stage.m/tree/x " ONE "\nf m/.hidden " ONE "\nd m/P\nf m/cur/new \n",
-	  "B .hidden v7 n10 x1 +derived\n" ONE_MSG "E 1 0\nB A v0 n0 x0 +noselect\nE 0 0\n"
-	  "B A/B v7 n10 x1 +derived\n" ONE_MSG "E 1 0\n"
-	  "B Entw\xc3\xbcrfe v1 n1 x0 +invented +derived\nE 0 0\n"
+	  "B .hidden v7 n10 x1 r4 +derived\n" ONE_MSG "E 1 0\nB A v0 n0 x0 +noselect\nE 0 0\n"
+	  "B A/B v7 n10 x1 r4 +derived\n" ONE_MSG "E 1 0\n"
+	  "B Entw\xc3\xbcrfe v1 n1 x0 r1 +invented +derived\nE 0 0\n"
 	  "B P v0 n0 x0 +noselect\nE 0 0\nB cur v0 n0 x0 +noselect\nE 0 0\n"
-	  "B cur/new v1 n1 x0 +invented +derived\nE 0 0\n" DONE(7, 2, 0, 0) },
+	  "B cur/new v1 n1 x0 r1 +invented +derived\nE 0 0\n" DONE(7, 2, 0, 0) },
 	{ "one that lost its beginning", "m", "f m/A x|" F1 "|\nf m/B " ONE "\n",
-	  "B B v7 n10 x1 +derived\n" ONE_MSG "E 1 0\n" DONE(1, 1, 1, 0) },
+	  "B B v7 n10 x1 r4 +derived\n" ONE_MSG "E 1 0\n" DONE(1, 1, 1, 0) },
 	{ "links and pipes", "m", "f x " ONE "\nl m/A ../x\nl m/D ..\np m/B\nf m/C \n",
-	  "B C v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 2, 0) },
+	  "B C v1 n1 x0 r1 +invented +derived\nE 0 0\n" DONE(1, 0, 2, 0) },
 	{ "of inbox and INBOX the server knows one", "m", "f m/INBOX " ONE "\nf m/inbox " ONE "\n",
-	  "B INBOX v7 n10 x1 +derived\n" ONE_MSG "E 1 0\n" DONE(1, 1, 1, 0) },
+	  "B INBOX v7 n10 x1 r4 +derived\n" ONE_MSG "E 1 0\n" DONE(1, 1, 1, 0) },
 	{ "no X-IMAPbase: as the server would number them", "m",
 	  "f m/A " F2 "H: x|X-UID: 8|||" F1 "I: y|||\n",
-	  "B A v999985600 n3 x2 +invented +derived\nM 1  t=999985600 s6 \"H: x||\"\nM 2  s6 \"I: y||\"\nE 2 0\n" DONE(
+	  "B A v999985600 n3 x2 r1 +invented +derived\nM 1  t=999985600 s6 \"H: x||\"\nM 2  s6 \"I: y||\"\nE 2 0\n" DONE(
 	      1, 2, 0, 0) },
 	{ "the pseudo message", "m",
 	  "f m/A " F1 "X-IMAP: 7 0000000009|Status: RO||x||" F2 "H: x|||\n",
-	  "B A v7 n11 x1 +derived\nM 10  t=999985600 s6 \"H: x||\"\nE 1 0\n" DONE(1, 1, 0, 0) },
+	  "B A v7 n11 x1 r1 +derived\nM 10  t=999985600 s6 \"H: x||\"\nE 1 0\n" DONE(1, 1, 0, 0) },
 	{ "out of UIDs", "m", "f m/A " F1 "X-IMAPbase: 7 4294967294|X-UID: 9|||" F2 "|||\n",
-	  "B A v999985600 n3 x2 +invented +derived\nM 1  s1 \"|\"\nM 2  t=999985600 s2 \"||\"\nE 2 0\n" DONE(
+	  "B A v999985600 n3 x2 r1 +invented +derived\nM 1  s1 \"|\"\nM 2  t=999985600 s2 \"||\"\nE 2 0\n" DONE(
 	      1, 2, 0, 0) },
 	{ "subscriptions and rights", "m",
 	  "f m/A \nf m/.subscriptions V\t2||A|B\tC|\nf m/.imap/A/dovecot-acl user=bob lrs|\n",
-	  "A 0 A\nA 0 B/C\nB A v1 n1 x0 +invented +derived acl=user=bob:lrs;\nE 0 0\n" DONE(1, 0, 0,
+	  "A 0 A\nA 0 B/C\nB A v1 n1 x0 r1 +invented +derived acl=user=bob:lrs;\nE 0 0\n" DONE(1, 0, 0,
 	                                                                                    0) },
 };
 
@@ -103,15 +103,15 @@ START_TEST(key_places)
 	                 "f c/.imap/A/dovecot-acl user=bob lrs|\nf d/A/x " ONE "\nf d/A/B/x \n"
 	                 "f d/A/stray x\n");
 	expect(&t, "m", ":TZ=UTC:INBOX=%/var/joe:CONTROL=%/c", NULL,
-	       "A 0 A\nB INBOX v7 n10 x1 +derived\n" ONE_MSG "E 1 0\n"
-	       "B A v1 n1 x0 +invented +derived acl=user=bob:lrs;\nE 0 0\n" DONE(2, 1, 0, 0));
+	       "A 0 A\nB INBOX v7 n10 x1 r4 +derived\n" ONE_MSG "E 1 0\n"
+	       "B A v1 n1 x0 r1 +invented +derived acl=user=bob:lrs;\nE 0 0\n" DONE(2, 1, 0, 0));
 	expect(&t, "nowhere", ":TZ=UTC:INBOX=%/var/joe", NULL,
-	       "B INBOX v7 n10 x1 +derived\n" ONE_MSG "E 1 0\n" DONE(1, 1, 0, 0));
+	       "B INBOX v7 n10 x1 r4 +derived\n" ONE_MSG "E 1 0\n" DONE(1, 1, 0, 0));
 	expect(&t, "m", ":TZ=UTC:INBOX=%/var/nobody", NULL,
-	       "B A v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 0, 0));
+	       "B A v1 n1 x0 r1 +invented +derived\nE 0 0\n" DONE(1, 0, 0, 0));
 	expect(&t, "d", ":TZ=UTC:DIRNAME=x", NULL,
-	       "B A v7 n10 x1 +derived\n" ONE_MSG "E 1 0\n"
-	       "B A/B v1 n1 x0 +invented +derived\nE 0 0\n" DONE(2, 1, 0, 0));
+	       "B A v7 n10 x1 r4 +derived\n" ONE_MSG "E 1 0\n"
+	       "B A/B v1 n1 x0 r1 +invented +derived\nE 0 0\n" DONE(2, 1, 0, 0));
 	expect(&t, "m", ":LAYOUT=maildir++", NULL, "? 64\n");
 	expect(&t, "m", ":TZ=Nowhere/Land", NULL, "? 64\n");
 	treefix_free(&t);
@@ -215,16 +215,16 @@ START_TEST(index_known)
 	treefix_read(&t, &reader_mbox, "m", ":TZ=UTC", &opts, &out);
 	ck_assert_str_eq(
 	    buf_str(&out),
-	    "B A v7 n13 x4 gabababababababababababababababab\n"
-	    "M 3 SAFTD k=$X s8 \"H: x||b|\"\nM 5 F k=Only,work t=999985600 s6 \"I: y||\"\n"
-	    "M 7  s7 \"J: z||c\"\nM 12  t=999985600 s8 \"K: 1||d|\"\nE 4 0\n" DONE(1, 4, 0, 0));
+	    "B A v7 n13 x4 h40 r5 gabababababababababababababababab\n"
+	    "M 3 SAFTD q10 k=$X s8 \"H: x||b|\"\nM 5 F q11 k=Only,work t=999985600 s6 \"I: y||\"\n"
+	    "M 7  q12 s7 \"J: z||c\"\nM 12  t=999985600 s8 \"K: 1||d|\"\nE 4 0\n" DONE(1, 4, 0, 0));
 	buf_reset(&out);
 	/* An index of another UIDVALIDITY is none. */
 	make_index(&t, 8, strlen(TWO) - 1, 100000);
 	treefix_read(&t, &reader_mbox, "m", ":TZ=UTC", NULL, &out);
 	ck_assert_str_eq(
 	    buf_str(&out),
-	    "B A v7 n12 x4 +derived\n" ONE_MSG "M 5 S t=999985600 s6 \"I: y||\"\n"
+	    "B A v7 n12 x4 r4 +derived\n" ONE_MSG "M 5 S t=999985600 s6 \"I: y||\"\n"
 	    "M 10  s7 \"J: z||c\"\nM 11  t=999985600 s8 \"K: 1||d|\"\nE 4 0\n" DONE(1, 4, 0, 0));
 	buf_release(&out);
 	treefix_free(&t);
@@ -303,7 +303,7 @@ static void changed(struct change *c, bool frozen, const char *want)
 
 START_TEST(changes)
 {
-#define HEAD "B A v7 n10 x2 +derived\n"
+#define HEAD "B A v7 n10 x2 r4 +derived\n"
 	changed(&(struct change){ .append = true, .tree = "\nFrom x\n" }, false,
 	        HEAD TWO_MSG DONE(1, 2, 0, 0));
 	changed(&(struct change){ .append = true, .tree = "\nFrom x\n" }, true,
@@ -334,7 +334,7 @@ START_TEST(uidvalidity_changed)
 	                              "3|Status: RO|X-Keywords: $x|X-Status: AFTD|"
 	                              "Content-Length: 2||b||" F2
 	                              "I: y|X-UID: 5|Status: R|||||\n" },
-	        false, "B A v7 n10 x2 +derived\n" TWO_MSG DONE(1, 2, 0, 1));
+	        false, "B A v7 n10 x2 r4 +derived\n" TWO_MSG DONE(1, 2, 0, 1));
 }
 END_TEST
 
@@ -346,7 +346,7 @@ START_TEST(locks)
 
 	treefix_make(&t, "f m/A " ONE "\n");
 	expect(&t, "m", ":TZ=UTC", &opts,
-	       "B A v7 n10 x1 +derived\n" ONE_MSG "E 1 0\n" DONE(1, 1, 0, 0));
+	       "B A v7 n10 x1 r4 +derived\n" ONE_MSG "E 1 0\n" DONE(1, 1, 0, 0));
 	path = treefix_path(&t, "m/A.lock");
 	ck_assert(access(path, F_OK) < 0 && errno == ENOENT);
 	treefix_add(&t, "f m/A.lock 1\n");
@@ -365,7 +365,7 @@ START_TEST(locks)
 	}
 	free(path);
 	expect(&t, "m", ":TZ=UTC", &opts,
-	       "B A v7 n10 x1 +derived\n" ONE_MSG "E 1 0\n" DONE(1, 1, 0, 0));
+	       "B A v7 n10 x1 r4 +derived\n" ONE_MSG "E 1 0\n" DONE(1, 1, 0, 0));
 	treefix_free(&t);
 }
 END_TEST
