@@ -54,7 +54,7 @@ static int read_zone(struct mbox_reader *m, const struct store_loc *loc, struct 
 		return -1;
 	}
 	if (name == NULL)
-		user_say(&m->base, REPORT_NOTE, "zone", NULL,
+		user_say(&m->base, REPORT_WARNING, "zone", NULL,
 		         "dates are taken as of time zone %s, this process's own: a key TZ= names "
 		         "that of the server",
 		         zone_name(m->zone));

@@ -220,8 +220,14 @@ static bool complete(struct mbox_out *o, const struct message *m)
 		buf_putc(&o->text, '\n');
 		o->body++;
 	}
-	if (!o->filter.in_body)
-		put_fields(o, o->text.len, m, 0);
+	if (o->filter.in_body)
+		return add;
+	/* A last line that was a CR alone is now the empty one that ends a header. */
+	if (o->cr_line) {
+		o->header_eol = 2;
+		o->body = 0;
+	}
+	put_fields(o, o->text.len - o->header_eol, m, 0);
 	return add;
 }
 

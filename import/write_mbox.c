@@ -570,7 +570,7 @@ static int open_zone(struct mbox_user *m, struct mbx_err *err)
 	}
 	if (name == NULL && m->w.opts.report != NULL)
 		report_say(
-		    m->w.opts.report, REPORT_NOTE, "zone", m->w.opts.user, NULL, 0,
+		    m->w.opts.report, REPORT_WARNING, "zone", m->w.opts.user, NULL, 0,
 		    "dates are written as of time zone %s, this process's own: a key TZ= names "
 		    "that of the server",
 		    zone_name(m->zone));
