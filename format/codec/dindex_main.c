@@ -360,7 +360,7 @@ static void take_record(struct main_file *m, const unsigned char *rec)
 		return;
 	}
 	dstore_append(s, uid, rec[4]);
-	for (size_t e = 0; e < s->ext_count; e++) {
+	for (size_t e = 0; m->layout != NULL && e < s->ext_count; e++) {
 		const struct layout *l = &m->layout[e];
 
 		if (l->size == 0 || l->offset == 0)

@@ -370,7 +370,7 @@ static void put_message(unsigned char *out, const struct dindex_layout *l, const
                         const struct dindex_out *o, uint32_t i)
 {
 	unsigned char bits[LIMIT_KEYWORDS / 8 + 1], modseq[8];
-	const void *records[DINDEX_OUT_EXTS];
+	const void *records[DINDEX_OUT_EXTS] = { NULL };
 	size_t e = 0;
 
 	if (a->has_keywords) {

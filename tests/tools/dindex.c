@@ -139,9 +139,9 @@ static int rewrite(const struct dindex *ix, const char *dir, const char *prefix,
 		                 .first_recent = ix->first_recent,
 		                 .highestmodseq = ix->highestmodseq,
 		                 .created = 1 };
-	const void *headers[MAX_EXTS];
+	const void *headers[MAX_EXTS] = { NULL };
 	struct dindex_out *o;
-	struct mbx_err err;
+	struct mbx_err err = { 0 };
 	struct buf log;
 	int fd, ret;
 
@@ -168,8 +168,8 @@ static int rewrite(const struct dindex *ix, const char *dir, const char *prefix,
 
 int main(int argc, char **argv)
 {
-	struct dindex_ext exts[MAX_EXTS];
-	struct dindex_out_ext out_exts[MAX_EXTS];
+	struct dindex_ext exts[MAX_EXTS] = { 0 };
+	struct dindex_out_ext out_exts[MAX_EXTS] = { 0 };
 	struct dindex_want want = { .exts = exts, .settle = true };
 	struct dindex_files files = { 0 };
 	struct dindex *ix = NULL;
