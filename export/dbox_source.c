@@ -463,11 +463,12 @@ static void take_metadata(struct dbox_reader *d, const struct dbox_message *m, s
 /* With another map than its own a message is only known by its GUID. */
 static bool is_meant(const struct dbox_reader *d, uint32_t i, const struct dbox_message *m)
 {
-	const unsigned char *guid = dindex_record(d->ix, i, EXT_GUID);
+	const unsigned char *guid;
 	unsigned char id[DBOX_GUID128];
 
 	if (!d->map_differs)
 		return true;
+	guid = dindex_record(d->ix, i, EXT_GUID);
 	dbox_guid128(m->meta.guid, id);
 	return guid != NULL && memcmp(guid, id, sizeof(id)) == 0;
 }
