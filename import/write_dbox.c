@@ -186,7 +186,7 @@ static void derive_guid(struct dbox_user *u, const struct rec_msg *msg)
 /* A text for a line of the metadata; empty if there is none, or it does not fit, which is told. */
 static struct slice fit_text(const struct dbox_user *u, const char *text, const char *what)
 {
-	struct slice s = text == NULL ? (struct slice){ 0 } : slice_str(text);
+	struct slice s = slice_str(text == NULL ? "" : text);
 
 	if (s.len == 0 || dbox_text_fits(s))
 		return s;

@@ -167,7 +167,7 @@ static int same(struct dbox_user *u, const struct rec_msg *msg, struct dbox_meta
 	char name[NAME_BYTES];
 	struct msgout_file file;
 
-	(void)size_r;
+	*size_r = 0;
 	make_file(s, msg, meta, name, &file);
 	if (!u->w.dry && put_file(s, &file, (const struct file_share *)share, equal, err) < 0)
 		return -1;
