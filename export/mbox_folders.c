@@ -40,6 +40,14 @@ static bool may_be_mbox(const struct tree *t, const char *name)
 	return may;
 }
 
+static bool is_inbox_file(const struct walk *w)
+{
+	const char *rel = buf_str(&w->rel);
+
+	return w->naming->dirname == NULL ? strcmp(rel, "inbox") == 0
+	                                  : strncmp(rel, "INBOX/", strlen("INBOX/")) == 0;
+}
+
 /* Adds what w->rel names: a file, or a directory that is a parent only. */
 static void add(struct walk *w, const struct tree *t, const char *name, bool noselect)
 {
@@ -59,8 +67,8 @@ static void add(struct walk *w, const struct tree *t, const char *name, bool nos
 		user_add_folder(w->r, buf_str(&path), buf_str(&w->rel), noselect);
 		break;
 	case FOLDER_SHADOWED:
-		/* Of INBOX and inbox the server knows the first. */
-		if (!noselect && !w->has_inbox && strncmp(buf_str(&w->rel), "INBOX", 5) == 0)
+		/* Without INBOX= the server takes the file inbox, and none of other spelling. */
+		if (!noselect && !w->has_inbox && is_inbox_file(w))
 			user_add_folder(w->r, "INBOX", buf_str(&w->rel), false);
 		else if (!noselect)
 			user_unreadable_text(w->r, NULL, "%s/%s: is hidden by INBOX", t->path,

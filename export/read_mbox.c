@@ -149,7 +149,8 @@ static char *side_rel(const struct mbox_reader *m, const struct user_folder *f)
 	const char *name;
 	size_t dir;
 
-	if (path_is_inbox(f->path) && f->rel[0] == '\0')
+	/* Whatever its file is called. */
+	if (path_is_inbox(f->path) && (m->store.dirname == NULL || f->rel[0] == '\0'))
 		return xstrdup(".imap/INBOX");
 	/* With DIRNAME= they lie below INDEX=, in directories of their own. */
 	if (m->store.dirname != NULL)

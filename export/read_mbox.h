@@ -10,6 +10,7 @@
  *     <root>/A/.imap/B/          its index files, which alone know the mailbox GUID, modseqs, and
  *                                flags that are not in the file yet; and dovecot-acl
  *     <root>/.imap/INBOX/        those of INBOX, wherever it is
+ *     <root>/inbox               INBOX, without INBOX=
  *     <root>/.subscriptions
  *
  * Keys: those of dovecot_store.h (LAYOUT= is fs), INBOX=FILE, and TZ=ZONE, the time zone of the

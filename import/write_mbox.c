@@ -584,6 +584,8 @@ static int open_inbox(struct mbox_user *m, struct mbx_err *err)
 	struct user_writer *w = &m->w;
 	int existing;
 
+	/* What the server takes if it is told nothing. */
+	w->inbox_name = "inbox";
 	if (path == NULL)
 		return 0;
 	if (place_open(w, path, STAGE_FILE, &m->inbox, err) < 0)

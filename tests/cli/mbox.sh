@@ -71,4 +71,4 @@ run 0 mbximport -u joe -i n1.mbx mbox:N2:TZ=UTC
 losses x
 check "nothing lost the second time" empty_file lost
 run 0 mbxverify -u joe n1.mbx mbox:N2:TZ=UTC
-check "the same file" cmp N1/INBOX N2/INBOX
+check "the same file" cmp N1/inbox N2/inbox

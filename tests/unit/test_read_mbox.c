@@ -31,7 +31,7 @@ static const struct {
 } cases[] = {
 	{ "no such store", "m", "d x\n", "? 66\n" },
 	{ "an empty store", "m", "d m\n", DONE(0, 0, 0, 0) },
-	{ "INBOX", "m", "f m/INBOX " TWO "\n",
+	{ "INBOX", "m", "f m/inbox " TWO "\n",
 	  "B INBOX v7 n10 x2 r4 +derived\n" TWO_MSG DONE(1, 2, 0, 0) },
 	{ "a file in the place of the root", "m/joe", "f m/joe " TWO "\nf m/ann " ONE "\n",
 	  "B INBOX v7 n10 x2 r4 +derived\n" TWO_MSG DONE(1, 2, 0, 0) },
@@ -48,6 +48,8 @@ static const struct {
 	  "B B v7 n10 x1 r4 +derived\n" ONE_MSG "E 1 0\n" DONE(1, 1, 1, 0) },
 	{ "links and pipes", "m", "f x " ONE "\nl m/A ../x\nl m/D ..\np m/B\nf m/C \n",
 	  "B C v1 n1 x0 r1 +invented +derived\nE 0 0\n" DONE(1, 0, 2, 0) },
+	{ "the rights of INBOX", "m", "f m/inbox \nf m/.imap/INBOX/dovecot-acl user=bob lrs|\n",
+	  "B INBOX v1 n1 x0 r1 +invented +derived acl=user=bob:lrs;\nE 0 0\n" DONE(1, 0, 0, 0) },
 	{ "of inbox and INBOX the server knows one", "m", "f m/INBOX " ONE "\nf m/inbox " ONE "\n",
 	  "B INBOX v7 n10 x1 r4 +derived\n" ONE_MSG "E 1 0\n" DONE(1, 1, 1, 0) },
 	{ "no X-IMAPbase: as the server would number them", "m",
@@ -62,8 +64,8 @@ static const struct {
 	      1, 2, 0, 0) },
 	{ "subscriptions and rights", "m",
 	  "f m/A \nf m/.subscriptions V\t2||A|B\tC|\nf m/.imap/A/dovecot-acl user=bob lrs|\n",
-	  "A 0 A\nA 0 B/C\nB A v1 n1 x0 r1 +invented +derived acl=user=bob:lrs;\nE 0 0\n" DONE(1, 0, 0,
-	                                                                                    0) },
+	  "A 0 A\nA 0 B/C\nB A v1 n1 x0 r1 +invented +derived acl=user=bob:lrs;\nE 0 0\n" DONE(
+	      1, 0, 0, 0) },
 };
 
 START_TEST(stores)
@@ -127,7 +129,7 @@ START_TEST(dates)
 	struct reader_opts opts = { .select = selection_new(), .jobs = 1 };
 	struct treefix t;
 
-	treefix_make(&t, "f m/INBOX " ONE "\n");
+	treefix_make(&t, "f m/inbox " ONE "\n");
 	for (size_t i = 0; i < ARRAY_SIZE(zones); i++) {
 		struct mbx_err err;
 		struct record rec = { 0 };

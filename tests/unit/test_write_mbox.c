@@ -77,7 +77,7 @@ START_TEST(tree)
 	wf.store = MBOX;
 	writefix_sample();
 	writefix_must_run();
-	text = text_of("box/INBOX");
+	text = text_of("box/inbox");
 	ck_assert_ptr_nonnull(strstr(text, "From joe Sun Sep 09 01:46:40 2001\nSubject: a\n"
 	                                   "X-IMAPbase: 1234 00000000"));
 	ck_assert_ptr_nonnull(strstr(text, " \nX-UID: 3\nStatus: RO\nX-Status: F\nX-Keywords: "));
@@ -184,7 +184,7 @@ static const struct {
 	{ "mbox:%s/mail:INBOX=%s/mail/inbox:TZ=UTC",
 	  { "mail/inbox", "mail/.imap/INBOX/dovecot.index.log", "mail/Sent" } },
 	{ "mbox:%s/mail:INDEX=%s/i:CONTROL=%s/c:TZ=UTC",
-	  { "mail/INBOX", "i/.imap/INBOX/dovecot.index", "c/.subscriptions",
+	  { "mail/inbox", "i/.imap/INBOX/dovecot.index", "c/.subscriptions",
 	    "c/.imap/INBOX/dovecot-acl" } },
 };
 
@@ -223,8 +223,8 @@ static const struct {
 	const char *store, *file, *text; /* below top */
 	enum mbx_exit refuse, merge;
 } existing[] = {
-	{ MBOX, "box/INBOX", "", MBX_OK, MBX_OK },
-	{ MBOX, "box/INBOX", MAIL, MBX_CANTCREAT, MBX_CANTCREAT },
+	{ MBOX, "box/inbox", "", MBX_OK, MBX_OK },
+	{ MBOX, "box/inbox", MAIL, MBX_CANTCREAT, MBX_CANTCREAT },
 	{ MBOX, "box/Other", MAIL, MBX_CANTCREAT, MBX_OK },
 	{ MBOX, "box/Sent", "From a Thu Nov 29 01:01:00 2001\nX-IMAP: 7 0000000009\n\nx\n\n",
 	  MBX_OK, MBX_OK },
