@@ -124,11 +124,9 @@ static int add_nodes(struct dbox_reader *d, const struct dindex *ix, const struc
 	if (ret == 0 && list.repaired != NULL)
 		user_say(&d->base, REPORT_WARNING, "list", NULL, "%s: the server would mend: %s",
 		         LISTINDEX_FILE, list.repaired);
-	/* What is only a level of others' names is no mailbox. */
-	for (uint32_t i = 0; ret == 0 && i < list.count; i++) {
-		if (!list.nodes[i].nonexistent)
-			add_node(d, &list, i, mailboxes);
-	}
+	/* The server shows what is only a level of others' names as \NoSelect, as in any layout. */
+	for (uint32_t i = 0; ret == 0 && i < list.count; i++)
+		add_node(d, &list, i, mailboxes);
 	listindex_release(&list);
 	return ret < 0 ? -1 : note_unlisted(d, mailboxes, err);
 }

@@ -179,7 +179,8 @@ static const struct {
 	            "d s/mailboxes/22222222222222222222222222222222\nf s/subscriptions V\t2||a^2fb\tcur|\n",
 	  ":LAYOUT=index",
 	  "A 0 a%2Fb/cur\nB INBOX v77 n2 x1 h2 r1\nM 1  q2 t=0 s1 \"a\"\nE 1 0\n"
-	  "B a%2Fb/cur v77 n1 x0 h1 r1 acl=user=bob:l;\nE 0 0\n" DONE(2, 1, 2, 0) },
+	  "B a%2Fb v0 n0 x0 +noselect\nE 0 0\n"
+	  "B a%2Fb/cur v77 n1 x0 h1 r1 acl=user=bob:l;\nE 0 0\n" DONE(3, 1, 2, 0) },
 	{ "LAYOUT=index without a list", "d s/mailboxes\n", ":LAYOUT=index", "? 74\n" },
 	{ "LISTINDEX, INDEX",
 	  "i i/x.log intro list 37 28 4 0 0;ext-header 0 " NAMES
