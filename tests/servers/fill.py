@@ -222,7 +222,7 @@ def whole(account, migrated=None, per_folder=6):
         return
     if migrated is not None:
         account.server.doveadm("backup", "-R", "-u", account.name, "maildir:" + migrated)
-    made = over_imap(account, per_folder, keywords=MAILDIR_KEYWORDS if account.store.startswith("maildir") else len(KEYWORDS))
+    made = over_imap(account, per_folder, len(KEYWORDS))
     imap = Imap(account)
     append_attached(imap, made[10])
     if ":ALT=" in account.store:

@@ -292,6 +292,10 @@ plugin {{
         "sdbox-rotating": Kind(2, "sdbox:{home}/sdbox", ROTATING),
         "mdbox-rotating": Kind(2, "mdbox:{home}/mdbox", ROTATING),
         "mbox-rotating": Kind(2, "mbox:{home}/mail:INBOX={home}/inbox", ROTATING),
+        "sdbox-list": Kind(4, "sdbox:{home}/sdbox:LAYOUT=index"),
+        "mdbox-list": Kind(4, "mdbox:{home}/mdbox:LAYOUT=index"),
+        "mbox-index": Kind(4, "mbox:{home}/mail:INBOX={home}/inbox:INDEX={home}/index:UTF-8", PLUGINS, ESCAPE),
+        "mbox-escape": Kind(4, "mbox:{home}/mail:INBOX={home}/inbox", PLUGINS, ESCAPE),
         "mdbox-attached": Kind(4, "mdbox:{home}/mdbox", ATTACHED, "", ":ATTACHMENTS={home}/attached"),
     }
 

@@ -10,13 +10,13 @@ from names import snapshot_in
 KINDS = {"maildir++": "maildir", "fs": "maildir", "courier": "courier", "sdbox": "sdbox", "mdbox": "mdbox", "mbox": "mbox"}
 
 # What each reader tells that some writer cannot hold, and what each writer holds of it: names as in a loss report.
-DOVECOT = {"guid", "mailbox-guid", "acl", "mailbox-metadata", "metadata", "sharing", "uidl", "order"}
+DOVECOT = {"guid", "mailbox-guid", "acl", "mailbox-metadata", "metadata", "sharing", "uidl", "order", "modseq", "recent"}
 TELLS = {
-    "maildir": DOVECOT | {"modseq", "recent"},
+    "maildir": DOVECOT,
     "courier": {"acl", "uidl", "order"},
-    "sdbox": DOVECOT | {"modseq", "recent"},
-    "mdbox": DOVECOT | {"modseq", "recent", "savedate"},
-    "mbox": DOVECOT - {"guid", "sharing", "uidl", "order"} | {"modseq", "recent"},
+    "sdbox": DOVECOT,
+    "mdbox": DOVECOT | {"savedate"},
+    "mbox": DOVECOT - {"guid", "sharing", "uidl", "order"},
 }
 HOLDS = {kind: tells for kind, tells in TELLS.items() if kind != "courier"}
 HOLDS["courier"] = {"acl", "sharing", "uidl"}
@@ -25,12 +25,11 @@ SEEN = {
     "guid": {"guid"}, "mailbox-guid": {"box_guid"}, "modseq": {"modseq", "highestmodseq"}, "savedate": {"savedate"},
     "recent": {"recent"}, "mailbox-metadata": {"metadata"}, "metadata": {"metadata"},
     "uidl": {"uidl", "pop3-uidl"}, "order": {"uidl_order", "pop3-uidl", "pop3-size"},
-    "keywords": {"flags"}, "noselect": {"noselect"},
+    "noselect": {"noselect"},
 }
 # What a destination holds of a field only in part, if the source has such values.
 PARTLY = {
-    "courier": {"uidl": {"maildir++", "fs", "sdbox", "mdbox"}, "noselect": {"fs", "sdbox", "mdbox", "mbox"},
-                "keywords": set()},
+    "courier": {"uidl": {"maildir++", "fs", "sdbox", "mdbox"}, "noselect": {"fs", "sdbox", "mdbox", "mbox"}},
     "maildir++": {"noselect": {"fs", "sdbox", "mdbox", "mbox"}},
 }
 # What a kind of server does not show at all, so that its loss cannot be seen.
@@ -38,7 +37,7 @@ HIDDEN = {"courier": {"guid", "mailbox-guid", "mailbox-metadata", "metadata", "m
 # What two kinds of servers show in their own way: rights have other letters, the roles of mailboxes are settings.
 SERVERS = {"acl", "special-use"}
 # What mbxverify sees of a loss, too.
-VERIFIED = {"order", "keywords"}
+VERIFIED = {"order"}
 
 
 def pairs():
@@ -75,7 +74,7 @@ class Row(Use):
         self.mark_logs()
         after = snapshot.take(account)
         # What a client may see differ: what is lost, and what the reader never told.
-        told = TELLS[KINDS[self.kind]] | {"keywords", "noselect"}
+        told = TELLS[KINDS[self.kind]] | {"noselect"}
         unlike = set().union(*(seen for field, seen in SEEN.items() if field in lost or field not in told))
         if (self.kind == "courier") != (kind == "courier"):
             unlike |= SERVERS

@@ -20,10 +20,10 @@ from servers import TOP, clean_environment
 BIG = int(os.environ.get("MBX_TEST_BIG", 100 * 1000 * 1000))  # bytes of the largest body
 
 # What Courier does not have, or no Maildir: the matrix compares it where there is something to compare.
-UNTOLD = ("savedate", "modseq", "highestmodseq", "recent")
+UNTOLD = ("savedate",)
 # What a move between unlike servers cannot keep; mbximport says so, and the tests of what it says are elsewhere.
-TO_COURIER = ("metadata", "special-use", "acl")
-FROM_COURIER = TO_COURIER + ("guid", "box_guid")
+TO_COURIER = ("metadata", "special-use", "acl", "recent")
+FROM_COURIER = TO_COURIER + ("guid", "box_guid", "modseq", "highestmodseq")
 # Courier shows a CR before every LF, one that is stored there too, and none at the end of a message.
 COURIER_ENDS = ("body", "body_size", "size", "pop3-size")
 

@@ -14,24 +14,29 @@ PROOF = {
     "sdbox-gz": ("sdbox/mailboxes/INBOX/dbox-Mails/u.*", b"\n\x1f\x8b"),
     "sdbox-lz4": ("sdbox/mailboxes/INBOX/dbox-Mails/u.*", b"\nDovecot-LZ4"),
     "sdbox-attached": ("attached/*/*/*-*", b"\x07\x08"),
+    "sdbox-list": ("sdbox/dovecot.list.index*", b"Archive"),
+    "mdbox-list": ("mdbox/dovecot.list.index*", b"Archive"),
     "mdbox-index": ("index/storage/dovecot.map.index.log", b""),
     "mdbox-alt": ("alt/storage/m.*", b""),
     "mdbox-small": ("mdbox/storage/m.1??", b""),
     "mdbox-zstd": ("mdbox/storage/m.*", b"\n\x28\xb5\x2f\xfd"),
     "mdbox-bz2": ("mdbox/storage/m.*", b"\nBZh"),
+    "mbox-index": ("index/.imap/INBOX/dovecot.index.log", b""),
+    "mbox-escape": ("mail/back\\5cslash/*", b"From "),
     "mdbox-attached": ("attached/*/*/*-*", b"\x07\x08"),
 }
 
 
 class Variants(Base):
     def vary(self, kind):
+        unlike = set() if kind.startswith("mdbox") else {"savedate"}
         source = here.account(kind)
         fill.whole(source, here.migrated(), per_folder=3)
         found = glob.glob("%s/%s" % (source.home, PROOF[kind][0]))
         self.assertTrue(any(PROOF[kind][1] in open(path, "rb").read() for path in found), PROOF[kind])
         before = snapshot.take(source)
         for destination in (kind, source.format):
-            self.moved(before, source, destination, () if source.format == "mdbox" else ("savedate",))
+            self.moved(before, source, destination, unlike)
 
 
 for name in PROOF:
