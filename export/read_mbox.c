@@ -16,9 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 #include <unistd.h>
 
 #define HEADER_BYTES 32 /* of the extension "mbox"; the mailbox GUID is its last 16 */
+#define LOCK_PAUSE   (20L * 1000 * 1000)
 
 struct mbox_reader {
 	struct user_reader base;
@@ -265,20 +267,44 @@ static int open_parent(const struct mbox_reader *m, const struct user_folder *f,
 	return ret;
 }
 
-/* Takes the server's locks of the file: the dotlock, and fcntl's for reading, which keeps
- * writers away. */
+/* Tries fcntl's lock once; 1, 0 if another has it, -1. */
+static int try_file(int fd, struct mbx_err *err)
+{
+	const struct timespec now = filelock_end(0);
+
+	if (filelock_take(fd, F_RDLCK, &now, err) == 0)
+		return 1;
+	return err->code == MBX_TEMPFAIL && !xio_interrupted() ? 0 : -1;
+}
+
+/*
+ * Takes the server's locks of the file: the dotlock, and fcntl's for reading, which keeps writers
+ * away. Servers take the two in either order (Debian's Dovecot fcntl's first, Dovecot by itself the
+ * dotlock), so the one is not kept while the other has to be waited for.
+ */
 static int lock_file(struct mbox_reader *m, const struct tree *dir, const char *name, int fd,
                      struct mbx_err *err)
 {
-	const struct timespec end = filelock_end(m->base.opts.lock);
+	const struct timespec pause = { .tv_nsec = LOCK_PAUSE },
+			      end = filelock_end(m->base.opts.lock);
 	char *lock = xasprintf("%s.lock", name);
-	int ret = dotlock_take(&m->dotlock, dir, lock, m->base.opts.lock, err);
+	int ret = 0;
 
+	while (ret == 0) {
+		ret = dotlock_take(&m->dotlock, dir, lock, m->base.opts.lock, err);
+		if (ret < 0)
+			break;
+		ret = try_file(fd, err);
+		if (ret == 1)
+			break;
+		dotlock_drop(&m->dotlock);
+		if (ret < 0 || filelock_end(0).tv_sec >= end.tv_sec)
+			ret = mbx_context(err, "%s/%s", dir->path, name);
+		else
+			(void)nanosleep(&pause, NULL);
+	}
 	free(lock);
-	if (ret < 0)
-		return -1;
-	ret = filelock_take(fd, F_RDLCK, &end, err);
-	return ret < 0 ? mbx_context(err, "%s/%s", dir->path, name) : 0;
+	return ret == 1 ? 0 : -1;
 }
 
 static void unlock_file(struct mbox_reader *m)
