@@ -177,6 +177,9 @@ class Opened(Use):
     def test_maildir(self):
         self.opened("maildir++", ("savedate", "noselect"))
 
+    def test_mbox(self):
+        self.opened("mbox", ("savedate", "guid", "uidl", "uidl_order", "pop3-uidl", "pop3-size", "noselect"))
+
     def test_mdbox(self):
         self.opened("mdbox", ())
 

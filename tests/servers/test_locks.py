@@ -17,6 +17,8 @@ HELD = {
     "sdbox": ("sdbox", 1, ("append", "store"), ()),
     "mdbox_map": ("mdbox", 1, ("append",), ("store",)),
     "mdbox": ("mdbox", 2, ("append", "store"), ()),
+    "mbox_dotlock": ("mbox", 1, ("append",), ()),
+    "mbox": ("mbox", 2, ("append",), ("store",)),
 }
 COMMANDS = {"append": b"APPEND INBOX {18+}\r\nSubject: late\r\n\r\nx", "store": b"STORE 1 +FLAGS (\\Flagged)"}
 
