@@ -39,12 +39,13 @@ static bool name_node(struct dbox_reader *d, const struct listindex *list, uint3
 		                              .escape = LISTINDEX_ESCAPE,
 		                              .dirname = d->store.naming.dirname };
 	struct slice levels[LIMIT_LEVELS];
+	size_t count = listindex_levels(list, i, levels);
 	enum folder_result res;
 	struct buf name;
 
 	buf_init(&name);
 	buf_reset(path);
-	put_name(&name, levels, listindex_levels(list, i, levels));
+	put_name(&name, levels, count);
 	res = folder_to_path(&naming, buf_str(&name), name.len, path);
 	if (res == FOLDER_NOT)
 		user_unreadable_text(&d->base, NULL, "the list has \"%s\": is no possible name",

@@ -42,7 +42,8 @@ struct store_loc {
 	char *root; /* absolute or relative path as given, no trailing '/' */
 	/* The user's home: as the location (~, %h) or the home template tells it; else the
 	 * directory that holds root if root is called Maildir, maildir, .maildir, Mail, mail,
-	 * sdbox, mdbox or dbox, else root itself (/var/vmail/example.org/joe: its parent is everybody's). */
+	 * sdbox, mdbox or dbox, else root itself (/var/vmail/example.org/joe: its parent is
+	 * everybody's). */
 	char *home;
 	char **values; /* parallel to spec->keys, expanded; NULL for flags */
 };

@@ -36,7 +36,7 @@ static int compare_lines(const void *a, const void *b)
 /* "path guid[0] uidvalidity;" for each, sorted; '-' \NoSelect, '+' nonexistent. */
 static void dump(struct buf *out, const struct listindex *l)
 {
-	char *lines[32];
+	char *lines[32] = { 0 };
 
 	ck_assert_uint_le(l->count, ARRAY_SIZE(lines));
 	buf_reset(out);

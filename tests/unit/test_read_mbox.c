@@ -292,13 +292,14 @@ static void change(void *ctx, const struct record *rec)
 	c->t = NULL;
 }
 
-static void changed(struct change *c, bool frozen, const char *want)
+static void changed(const struct change *what, bool frozen, const char *want)
 {
-	const struct treefix_opts opts = { .hook = change, .ctx = c, .frozen = frozen };
 	struct treefix t;
+	struct change c = *what;
+	const struct treefix_opts opts = { .hook = change, .ctx = &c, .frozen = frozen };
 
 	treefix_make(&t, "f m/A " TWO "\n");
-	c->t = &t;
+	c.t = &t;
 	expect(&t, "m", ":TZ=UTC", &opts, want);
 	treefix_free(&t);
 }
