@@ -24,6 +24,7 @@ UNTOLD = ("savedate",)
 # What a move between unlike servers cannot keep; mbximport says so, and the tests of what it says are elsewhere.
 TO_COURIER = ("metadata", "special-use", "acl", "recent")
 FROM_COURIER = TO_COURIER + ("guid", "box_guid", "modseq", "highestmodseq")
+TO_MBOX = ("guid", "uidl", "uidl_order", "pop3-uidl")
 # Courier shows a CR before every LF, one that is stored there too, and none at the end of a message.
 COURIER_ENDS = ("body", "body_size", "size", "pop3-size")
 
@@ -185,6 +186,8 @@ class NeverOpened(MaildirBase):
 class Corpora(MaildirBase):
     """Real mail, else the generator's: everything delivered, moved, read back."""
 
+    big = BIG
+
     def corpus(self):
         """[(name, folder or None)] of the corpora, unpacked."""
         place = os.environ.get("MBX_CORPUS") or os.path.join(TOP, "..", "shared", "corpus")
@@ -207,7 +210,7 @@ class Corpora(MaildirBase):
         count = 0
         for name, folder in corpora:
             target = source.maildir + "/." + name
-            for _, data in fill.corpus_messages(folder, BIG):
+            for _, data in fill.corpus_messages(folder, self.big):
                 fill.deliver(source, target, data, count)
                 count += 1
         for sub in ("cur", "new", "tmp"):
@@ -227,6 +230,39 @@ class Corpora(MaildirBase):
 
     def test_generated_courier(self):
         self.whole("courier", "courier", [("nasty", None)])
+
+    def test_generated_to_dbox(self):
+        self.big = 1 << 20
+        for kind in ("sdbox", "mdbox"):
+            self.whole("maildir++", kind, [("nasty", None)])
+
+    def to_mbox(self, corpora):
+        """The messages that mbox cannot hold as they are, and no others, are in the loss report."""
+        source, _ = self.delivered("maildir++", corpora)
+        before = snapshot.take(source)
+        destination = here.account("mbox")
+        report = "%s/%s.json" % (here.work.dir, destination.name)
+        self.mark_logs()
+        move(source, destination, import_options=("--report", report))
+        lost = [text for kind, texts in moving.losses(report).items() if kind in ("line-ends", "header-fields") for text in texts]
+        after = snapshot.take(destination)
+        self.same(before, after, UNTOLD + TO_MBOX + ("body", "body_size", "size", "text", "pop3-size"))
+        changed = sum(message["body"] != after["boxes"][path]["messages"][uid]["body"]
+                      for path, box in before["boxes"].items() for uid, message in box["messages"].items())
+        self.assertEqual(changed, sum(int((re.findall(r"\((\d+) times\)", text) or [1])[0]) for text in lost), lost)
+        self.same(after, snapshot.take(destination))
+        self.no_complaints()
+
+    def test_generated_to_mbox(self):
+        self.big = 1 << 20
+        self.to_mbox([("nasty", None)])
+
+    def test_real_mail_to_dbox_and_mbox(self):
+        odd = [c for c in self.corpus() if "-bulk-" not in c[0]]
+        if not odd:
+            self.skipTest("no corpus folder: the generator's mail stands in for it")
+        self.whole("maildir++", "mdbox", odd)
+        self.to_mbox(odd)
 
     def test_line_ends_to_courier(self):
         """What Dovecot stored with CRLF, LF or both is the same for a client of Courier, byte for byte."""
