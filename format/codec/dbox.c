@@ -16,17 +16,6 @@
 
 /* ---- numbers ---- */
 
-static int hex_digit(unsigned char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* All of s is a hex number of 64 bits. */
 static bool hex_number(struct slice s, uint64_t *number_r)
 {
@@ -35,7 +24,7 @@ static bool hex_number(struct slice s, uint64_t *number_r)
 	if (s.len == 0)
 		return false;
 	for (size_t i = 0; i < s.len; i++) {
-		int digit = hex_digit((unsigned char)s.ptr[i]);
+		int digit = slice_hex_digit(s.ptr[i]);
 
 		if (digit < 0 || number >> 60 != 0)
 			return false;
@@ -261,8 +250,8 @@ void dbox_guid128(struct slice guid, unsigned char out[DBOX_GUID128])
 
 	if (guid.len == 2 * DBOX_GUID128) {
 		for (; i < DBOX_GUID128; i++) {
-			int high = hex_digit((unsigned char)guid.ptr[2 * i]);
-			int low = hex_digit((unsigned char)guid.ptr[2 * i + 1]);
+			int high = slice_hex_digit(guid.ptr[2 * i]);
+			int low = slice_hex_digit(guid.ptr[2 * i + 1]);
 
 			if (high < 0 || low < 0)
 				break;

@@ -17,17 +17,6 @@ static char separator(const struct folder_naming *naming)
 
 /* ---- reading ---- */
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* Undoes the escape character. "c00" stays: no name holds NUL. */
 static void unescape(const struct folder_naming *naming, struct slice level, struct buf *out)
 {
@@ -35,8 +24,8 @@ static void unescape(const struct folder_naming *naming, struct slice level, str
 		int high = -1, low = -1;
 
 		if (naming->escape != 0 && level.ptr[i] == naming->escape && level.len - i > 2) {
-			high = hex_digit(level.ptr[i + 1]);
-			low = hex_digit(level.ptr[i + 2]);
+			high = slice_hex_digit(level.ptr[i + 1]);
+			low = slice_hex_digit(level.ptr[i + 2]);
 		}
 		if (high >= 0 && low >= 0 && (high | low) != 0) {
 			buf_putc(out, (unsigned char)(high << 4 | low));

@@ -56,6 +56,8 @@ bool slice_cut(struct slice *rest, char separator, struct slice *part_r);
 bool slice_number(struct slice *s, uint64_t max, uint64_t *number_r);
 /* All of s is one decimal number up to max. */
 bool slice_is_number(struct slice s, uint64_t max, uint64_t *number_r);
+/* The value of a hex digit of either case, or -1. */
+int slice_hex_digit(char c);
 /* True if a byte is below 0x20 or 0x7f. */
 bool slice_has_control(struct slice s);
 

@@ -7,24 +7,14 @@ static int broken(const struct uidlist *u, struct mbx_err *err, const char *why)
 	                     why);
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* 32 hex digits to 16 bytes. */
 static bool get_guid(struct slice text, unsigned char guid[16])
 {
 	if (text.len != 32)
 		return false;
 	for (size_t i = 0; i < 16; i++) {
-		int high = hex_digit(text.ptr[2 * i]), low = hex_digit(text.ptr[2 * i + 1]);
+		int high = slice_hex_digit(text.ptr[2 * i]),
+		    low = slice_hex_digit(text.ptr[2 * i + 1]);
 
 		if (high < 0 || low < 0)
 			return false;
