@@ -4,6 +4,7 @@
 #   make demo            set up, build, make a sample Maildir, export | import, verify
 #   make check           set up, build, every test; closing lines tell what ran
 #   make unit            unit and property tests only
+#   make check-dovecot24 what we write, opened by Dovecot 2.4 in a root of its own; needs root and debootstrap
 #   make V=asan check    the same under AddressSanitizer and UBSan
 #   make V=fuzz          libFuzzer binaries in build/fuzz/tests/fuzz/ (clang)
 #   make lint            gcc and clang with -Werror, clang-tidy, cppcheck, mandoc
@@ -121,6 +122,15 @@ check-cli: all tools
 check-servers: all tools
 	@tests/servers/run $(B)
 
+# Left out where it cannot be: no part of check.
+check-dovecot24: all
+	@if [ "$$(id -u)" != 0 ] || ! command -v debootstrap >/dev/null; then \
+		echo "check-dovecot24: left out: it needs root and debootstrap"; \
+	else \
+		tests/servers/fetch && tests/servers/fetch24 && \
+		MBX_BIN=$(abspath $(B))/bin TZ=UTC0 PYTHONDONTWRITEBYTECODE=1 python3 tests/servers/dovecot24.py; \
+	fi
+
 # make runs setup first, then itself again, so that pkg-config is asked after the packages are there.
 check: setup
 	@tests/run $(B) V=$(V)
@@ -161,6 +171,6 @@ clean:
 print-sources:
 	@printf '%s\n' $(ALL_C)
 
-.PHONY: all setup tools unit check check-fuzz check-cli check-servers demo bench lint format install uninstall clean print-sources
+.PHONY: all setup tools unit check check-fuzz check-cli check-servers check-dovecot24 demo bench lint format install uninstall clean print-sources
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
