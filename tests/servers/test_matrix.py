@@ -1,6 +1,4 @@
 """Every reader with every writer: what a client sees differs in exactly what the loss report says, and in nothing else."""
-import unittest
-
 import fill
 import moving
 import snapshot

@@ -6,14 +6,13 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import tarfile
 import time
 
 import fill
 import moving
 import snapshot
-from moving import Failed, export, move, program, run, store, verify
+from moving import export, move, program, run, store, verify
 from harness import Base, here
 from servers import TOP, clean_environment
 
