@@ -38,7 +38,7 @@ static void check_path(const struct folder_naming *naming, const char *path)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char escapes[] = { 0, '\\', '^', '+' };
-	struct folder_naming naming;
+	struct folder_naming naming = { 0 };
 	struct buf path;
 	enum folder_result result;
 	char *text;
@@ -49,6 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	naming.charset = (enum folder_charset)(data[0] >> 1 & 3) % 3;
 	naming.escape = escapes[data[0] >> 3 & 3];
 	naming.dirname = data[0] & 32 ? "mails" : NULL;
+	naming.apart = naming.dirname != NULL && (data[0] & 64) != 0;
 	buf_init(&path);
 	result = folder_to_path(&naming, (const char *)data + 1, size - 1, &path);
 	fuzz_check((result == FOLDER_NOT) == (path.len == 0));
