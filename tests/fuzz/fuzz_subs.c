@@ -26,7 +26,7 @@ static void rewrite(enum subs_kind kind, const struct folder_naming *naming, con
 /* First byte: whose file, and the naming. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct folder_naming naming = { FOLDER_MAILDIRPP, FOLDER_MUTF7, 0, NULL };
+	struct folder_naming naming = { .layout = FOLDER_MAILDIRPP };
 	enum subs_kind kind;
 	struct buf once, twice;
 
