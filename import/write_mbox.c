@@ -216,9 +216,11 @@ static int begin_box(struct user_writer *w, const struct rec_box *rec, struct mb
 		           "a parent without a mailbox of its own has no rights");
 		plain.acl_count = 0;
 	}
-	kwnames_init(&m->words);
-	if (!rec->noselect && open_files(m, err) < 0)
-		return -1;
+	if (!rec->noselect) {
+		kwnames_init(&m->words);
+		if (open_files(m, err) < 0)
+			return -1;
+	}
 	if (dovecot_put_box(&m->account, w, &plain, err) < 0)
 		return -1;
 	m->invented = rec->uidvalidity == 0 || rec->uidvalidity_invented;
