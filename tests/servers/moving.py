@@ -19,13 +19,13 @@ def program(name):
     return os.path.join(BIN, name)
 
 
-def program_of_owner(work, name):
-    """The same where the mail owner can run it, as over ssh: a checkout below /root is closed to others."""
-    if readable_by_owner(program(name)):
-        return program(name)
-    copy = os.path.join(work.dir, name)
+def for_owner(work, path):
+    """A program where the mail owner can run it, as over ssh: a checkout below /root is closed to others."""
+    if readable_by_owner(path):
+        return path
+    copy = os.path.join(work.dir, os.path.basename(path))
     if not os.path.exists(copy):
-        shutil.copy(program(name), copy)
+        shutil.copy(path, copy)
     return copy
 
 
@@ -61,7 +61,7 @@ def move(source, destination, export_options=(), import_options=(), ssh=None, wa
     exporter = [program("mbxexport"), "-u", user, *export_options, store(source, **keys)]
     env = None
     if ssh is not None:
-        exporter[0] = program_of_owner(ssh.work, "mbxexport")
+        exporter[0] = for_owner(ssh.work, program("mbxexport"))
         exporter, env = ssh.command(shell_words(exporter)), ssh.client_env
     importer = [program("mbximport"), *import_options, store(destination, reading=False, **keys)]
     first, second, first_text, second_text = pipe(exporter, importer, env)

@@ -4,6 +4,7 @@ import random
 import subprocess
 
 from harness import Base, here
+from moving import for_owner
 from servers import drop
 from snapshot import Imap
 
@@ -67,8 +68,8 @@ def server_view(account):
 
 
 def tool(command, account, place, prefix="dovecot.index", exts=()):
-    done = subprocess.run([TOOL, command, os.path.join(account.home, place), prefix, *exts], capture_output=True, text=True,
-                          **drop())
+    done = subprocess.run([for_owner(here.work, TOOL), command, os.path.join(account.home, place), prefix, *exts],
+                          capture_output=True, text=True, **drop())
     if done.returncode != 0:
         raise RuntimeError(done.stderr)
     return done.stdout

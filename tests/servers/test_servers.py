@@ -430,7 +430,7 @@ class Broken(Base):
         source = self.big_source()
         for wait_for in (1, 8 << 20, 30 << 20):
             destination = here.account("maildir++")
-            remote = moving.shell_words([moving.program_of_owner(here.work, "mbxexport"), "-u", "joe", "--bwlimit",
+            remote = moving.shell_words([moving.for_owner(here.work, program("mbxexport")), "-u", "joe", "--bwlimit",
                                          "20M", store(source)])
             ssh = subprocess.Popen(here.sshd.command(remote), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, env=here.sshd.client_env)
