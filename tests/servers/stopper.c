@@ -1,6 +1,7 @@
 /*
- * Preloaded into mbxexport: it stops itself when it has taken its lock number $MBX_STOP_AT (fcntl locks and lock
- * files count alike), so that a test can look at what the lock keeps away, and continue it.
+ * Preloaded into mbxexport: it stops itself when it has taken its lock number $MBX_STOP_AT (fcntl
+ * locks and lock files count alike), so that a test can look at what the lock keeps away, and
+ * continue it.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -32,7 +33,8 @@ int fcntl(int fd, int cmd, ...)
 	arg = va_arg(ap, void *);
 	va_end(ap);
 	ret = real(fd, cmd, arg);
-	if (ret == 0 && (cmd == F_OFD_SETLK || cmd == F_SETLK || cmd == F_SETLKW || cmd == F_OFD_SETLKW) &&
+	if (ret == 0 &&
+	    (cmd == F_OFD_SETLK || cmd == F_SETLK || cmd == F_SETLKW || cmd == F_OFD_SETLKW) &&
 	    ((const struct flock *)arg)->l_type != F_UNLCK)
 		taken();
 	return ret;
@@ -40,7 +42,8 @@ int fcntl(int fd, int cmd, ...)
 
 int openat(int dirfd, const char *path, int flags, ...)
 {
-	int (*real)(int, const char *, int, ...) = (int (*)(int, const char *, int, ...))dlsym(RTLD_NEXT, "openat");
+	int (*real)(int, const char *, int, ...) =
+	    (int (*)(int, const char *, int, ...))dlsym(RTLD_NEXT, "openat");
 	const char *end = strrchr(path, '.');
 	mode_t mode;
 	va_list ap;
