@@ -1,5 +1,6 @@
 #include "export/mbox_box.h"
 
+#include "export/dovecot_index.h"
 #include "format/base/le.h"
 #include "format/base/mem.h"
 #include "format/base/xio.h"
@@ -98,15 +99,6 @@ static uint32_t uid_at(struct listing *l, uint64_t from)
 	return msg.uid;
 }
 
-static uint32_t flags_of(uint8_t flags)
-{
-	return ((flags & DINDEX_ANSWERED) != 0 ? MSG_ANSWERED : 0) |
-	       ((flags & DINDEX_FLAGGED) != 0 ? MSG_FLAGGED : 0) |
-	       ((flags & DINDEX_DELETED) != 0 ? MSG_DELETED : 0) |
-	       ((flags & DINDEX_SEEN) != 0 ? MSG_SEEN : 0) |
-	       ((flags & DINDEX_DRAFT) != 0 ? MSG_DRAFT : 0);
-}
-
 /* What the index knows better than the file: modseqs, and flags that are not in the file yet. */
 static void take_index(struct listing *l, struct mbox_item *item)
 {
@@ -121,7 +113,7 @@ static void take_index(struct listing *l, struct mbox_item *item)
 	item->modseq = msg.modseq;
 	if ((msg.flags & DINDEX_DIRTY) == 0)
 		return;
-	item->flags = flags_of(msg.flags);
+	item->flags = dovecot_index_flags(msg.flags);
 	numbers = dindex_keywords(l->ix, i, &count);
 	l->told.word_count = 0;
 	for (size_t k = 0; k < count && k < MBOX_WORDS_MAX; k++)
