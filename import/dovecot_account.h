@@ -3,6 +3,13 @@
 
 #include "import/user_writer.h"
 
+/* What every store of Dovecot has beside its mail, of no worth without it; for exist_judge_file().
+ */
+#define DOVECOT_FILES                                                                              \
+	"dovecot.index*", "dovecot.list.index*", "dovecot-uidvalidity*", "dovecot.mailbox.log*",   \
+	    "dovecot-acl*", "dovecot-attributes*", "dovecot-quota*", "subscriptions*",             \
+	    ".dovecot.lda-dupes*", ".dovecot.svbin"
+
 /*
  * What Dovecot keeps of an account beside the mail, the same for all its kinds of stores: the keys
  * of STORE that move files, subscriptions, dovecot-uidvalidity, METADATA by mailbox GUID, ACL and

@@ -32,20 +32,7 @@ static const char *path_in_hand(const struct dbox_user *u)
 
 /* What a dbox store has beside its mail, of no worth without it. */
 static const char *const known_files[] = {
-	"dovecot.index*",
-	"dovecot.map.index*",
-	"dovecot.list.index*",
-	"dovecot-uidvalidity*",
-	"dovecot.mailbox.log*",
-	"dovecot-acl*",
-	"dovecot-attributes*",
-	"dovecot-quota*",
-	"subscriptions*",
-	".dovecot.lda-dupes*",
-	".dovecot.svbin",
-	"dovecot-vsize*",
-	".temp.*",
-	NULL,
+	DOVECOT_FILES, "dovecot.map.index*", "dovecot-vsize*", ".temp.*", NULL,
 };
 
 /* "u.<UID>", "m.<id>" */

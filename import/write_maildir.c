@@ -13,12 +13,9 @@
 
 /* What a Dovecot Maildir has beside its mail, of no worth without it. */
 static const char *const known_files[] = {
-	"dovecot-uidlist*",     "dovecot-keywords*",    "dovecot.index*",
-	"dovecot-uidvalidity*", "dovecot-acl*",         "dovecot.list.index*",
-	"dovecot.mailbox.log*", "dovecot-attributes*",  "dovecot-quota*",
-	"subscriptions*",       "maildirsize*",         "maildirfolder",
-	"courierimap*",         "courierpop3dsizelist", ".dovecot.lda-dupes*",
-	".dovecot.svbin",       "dovecot-vsize*",       NULL,
+	DOVECOT_FILES,          "dovecot-uidlist*", "dovecot-keywords*",
+	"maildirsize*",         "maildirfolder",    "courierimap*",
+	"courierpop3dsizelist", "dovecot-vsize*",   NULL,
 };
 
 struct dovecot {

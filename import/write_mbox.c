@@ -67,17 +67,8 @@ static const char *path_in_hand(const struct mbox_user *m)
 
 /* What an mbox store has beside its mail, of no worth without it. */
 static const char *const known_files[] = {
-	"dovecot.index*",
-	"dovecot.list.index*",
-	"dovecot-uidvalidity*",
-	"dovecot.mailbox.log*",
-	"dovecot-acl*",
-	"dovecot-attributes*",
-	"dovecot-quota*",
+	DOVECOT_FILES,
 	".subscriptions*",
-	"subscriptions*",
-	".dovecot.lda-dupes*",
-	".dovecot.svbin",
 	".temp.*",
 	NULL,
 };
