@@ -299,32 +299,8 @@ static const struct {
 
 START_TEST(places)
 {
-	struct buf before, after;
-
-	buf_init(&before);
-	buf_init(&after);
 	wf.store = layouts[_i].store;
-	writefix_sample();
-	writefix_must_run();
-	for (size_t i = 0; i < ARRAY_SIZE(layouts[_i].has) && layouts[_i].has[i] != NULL; i++) {
-		char *path = fs_path("%s/%s", wf.top, layouts[_i].has[i]);
-
-		ck_assert_msg(fs_exists(path), "%s", path);
-		free(path);
-	}
-	/* Again: refused, and nothing changes; replaced, it is the same and the old is kept. */
-	fs_dump(wf.top, 1, &before);
-	ck_assert_int_eq(writefix_run(), -1);
-	ck_assert_int_eq(wf.code, MBX_CANTCREAT);
-	fs_dump(wf.top, 1, &after);
-	ck_assert_str_eq(buf_str(&before), buf_str(&after));
-	wf.opts.on_exist = EXIST_REPLACE;
-	writefix_must_run();
-	fs_dump(wf.top, 1, &after);
-	ck_assert_ptr_nonnull(strstr(buf_str(&after), ".mbx-old."));
-	ck_assert_ptr_null(strstr(buf_str(&after), ".mbx-stage."));
-	buf_release(&before);
-	buf_release(&after);
+	writefix_places(layouts[_i].has, ARRAY_SIZE(layouts[_i].has));
 }
 END_TEST
 

@@ -248,3 +248,31 @@ unsigned writefix_every_crash(const char *exists)
 	buf_release(&after);
 	return fault_at;
 }
+
+void writefix_places(const char *const *files, size_t count)
+{
+	struct buf before, after;
+
+	buf_init(&before);
+	buf_init(&after);
+	writefix_sample();
+	writefix_must_run();
+	for (size_t i = 0; i < count && files[i] != NULL; i++) {
+		char *path = fs_path("%s/%s", wf.top, files[i]);
+
+		ck_assert_msg(fs_exists(path), "%s", path);
+		free(path);
+	}
+	fs_dump(wf.top, 1, &before);
+	ck_assert_int_eq(writefix_run(), -1);
+	ck_assert_int_eq(wf.code, MBX_CANTCREAT);
+	fs_dump(wf.top, 1, &after);
+	ck_assert_str_eq(buf_str(&before), buf_str(&after));
+	wf.opts.on_exist = EXIST_REPLACE;
+	writefix_must_run();
+	fs_dump(wf.top, 1, &after);
+	ck_assert_ptr_nonnull(strstr(buf_str(&after), ".mbx-old."));
+	ck_assert_ptr_null(strstr(buf_str(&after), ".mbx-stage."));
+	buf_release(&before);
+	buf_release(&after);
+}

@@ -24,6 +24,10 @@ void writefix_tear_down(void);
 int writefix_run(void);
 void writefix_must_run(void);
 
+/* Writes the sample where nothing is: each of these files below top is there then, up to a NULL. A
+ * second time it is refused, and nothing changes; replaced, the old is kept. */
+void writefix_places(const char *const *files, size_t count);
+
 /* A user with a bit of everything. */
 void writefix_sample(void);
 extern const char *const writefix_keywords[2];
