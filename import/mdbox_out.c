@@ -42,7 +42,8 @@ struct mdbox_out {
 	unsigned char *piece;
 	struct side_file map;
 	struct dindex_layout layout;
-	struct buf header;
+	struct buf header; /* of the map; only its length is right before the end */
+	struct buf tail;   /* of a body that was read in pieces */
 	uint32_t next_uid;
 	struct shared *shared;
 	size_t shared_count, shared_room;
@@ -52,6 +53,21 @@ static const struct dindex_out_ext exts[] = {
 	{ .name = "map", .header_size = 8, .record_size = 12, .record_align = 4 },
 	{ .name = "ref", .record_size = 2, .record_align = 2 },
 };
+
+static void make_header(struct mdbox_out *out)
+{
+	const struct dindex_head head = { .uidvalidity = out->opts.uidvalidity,
+		                          .uidnext = out->next_uid,
+		                          .first_recent = out->next_uid,
+		                          .created = out->opts.uidvalidity,
+		                          .messages = out->next_uid - 1 };
+	unsigned char map[8] = { 0 };
+	const void *headers[ARRAY_SIZE(exts)] = { map, NULL };
+
+	le_put(map, out->file, 4);
+	buf_reset(&out->header);
+	dindex_put_header(&out->header, &out->layout, &head, headers);
+}
 
 struct mdbox_out *mdbox_out_new(const struct mdbox_out_opts *opts)
 {
@@ -67,9 +83,11 @@ struct mdbox_out *mdbox_out_new(const struct mdbox_out_opts *opts)
 	out->piece = msgout_piece();
 	buf_init(&out->pending);
 	buf_init(&out->header);
+	buf_init(&out->tail);
 	sidefile_init(&out->map);
 	sidefile_begin(&out->map, opts->index, "dovecot.map.index", opts->mode, opts->sync);
 	dindex_layout(&out->layout, exts, ARRAY_SIZE(exts));
+	make_header(out);
 	return out;
 }
 
@@ -81,6 +99,7 @@ void mdbox_out_free(struct mdbox_out *out)
 	sidefile_release(&out->map);
 	buf_release(&out->pending);
 	buf_release(&out->header);
+	buf_release(&out->tail);
 	free(out->shared);
 	free(out->piece);
 	free(out);
@@ -181,25 +200,9 @@ static int enter(struct mdbox_out *out, uint64_t start, uint64_t body, struct md
 	return 0;
 }
 
-static void make_header(struct mdbox_out *out)
-{
-	const struct dindex_head head = { .uidvalidity = out->opts.uidvalidity,
-		                          .uidnext = out->next_uid,
-		                          .first_recent = out->next_uid,
-		                          .created = out->opts.uidvalidity,
-		                          .messages = out->next_uid - 1 };
-	unsigned char map[8] = { 0 };
-	const void *headers[ARRAY_SIZE(exts)] = { map, NULL };
-
-	le_put(map, out->file, 4);
-	buf_reset(&out->header);
-	dindex_put_header(&out->header, &out->layout, &head, headers);
-}
-
 /* After a message: writes what has gathered. */
 static int settle(struct mdbox_out *out, struct mbx_err *err)
 {
-	make_header(out);
 	if (sidefile_flush(&out->map, &out->header, err) < 0)
 		return -1;
 	return out->pending.len >= WRITE_BYTES ? flush(out, err) : 0;
@@ -283,9 +286,9 @@ int mdbox_out_stream(struct mdbox_out *out, struct body *body, uint64_t expected
 	out->written += sizes_r->size;
 	if (seal(out, start, sizes_r->size, err) < 0)
 		return -1;
-	buf_reset(&out->header);
-	tail(ctx, sizes_r, &out->header);
-	append(out, out->header.data, out->header.len);
+	buf_reset(&out->tail);
+	tail(ctx, sizes_r, &out->tail);
+	append(out, out->tail.data, out->tail.len);
 	if (enter(out, start, sizes_r->size, place_r, err) < 0)
 		return -1;
 	return settle(out, err);
