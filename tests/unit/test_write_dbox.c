@@ -47,36 +47,25 @@ static void file_stat(const char *rel, struct stat *st)
 	free(path);
 }
 
-/* Reads an index as a server would; wanted records are those of want[0..1]. */
+/* An index below the store. */
+static struct dindex *index_with(const char *dir, const char *name, const struct dindex_want *want)
+{
+	char *rel = fs_path("box/%s", dir);
+	struct dindex *ix = writefix_index(rel, name, want);
+
+	ck_assert_msg(ix != NULL, "%s/%s: %s", rel, name, wf.err.text);
+	free(rel);
+	return ix;
+}
+
 static struct dindex *read_index(const char *dir, const char *name)
 {
 	static const struct dindex_ext exts[] = {
 		{ "mdbox", 8 }, { "guid", 16 }, { "map", 12 }, { "ref", 2 }
 	};
 	static const struct dindex_want want = { .exts = exts, .ext_count = ARRAY_SIZE(exts) };
-	struct dindex_files files = { .has_log = true };
-	char *path = fs_path("%s/box/%s/%s", wf.top, dir, name);
-	char *log_path = fs_path("%s.log", path);
-	struct dindex *ix = NULL;
-	struct buf main, log;
-	struct slice bytes;
 
-	buf_init(&main);
-	buf_init(&log);
-	fs_read(path, &main);
-	fs_read(log_path, &log);
-	bytes = slice_of(buf_str(&main), main.len);
-	files.log = slice_of(buf_str(&log), log.len);
-	dindex_main_bytes(&files, &bytes);
-	ck_assert_msg(dindex_read(&files, &want, &ix, &wf.err) == DINDEX_READ, "%s: %s", path,
-	              wf.err.text);
-	ck_assert_ptr_null(ix->repaired);
-	ck_assert(!ix->fsck_flag);
-	free(path);
-	free(log_path);
-	buf_release(&main);
-	buf_release(&log);
-	return ix;
+	return index_with(dir, name, &want);
 }
 
 /* The first four bytes of an extension's header. */
@@ -792,11 +781,8 @@ START_TEST(list_of_mailboxes)
 		{ "parent", "parent", 1, true },
 	};
 	struct dindex_want want = { .exts = &listindex_ext, .ext_count = 1 };
-	struct dindex_files files = { .has_log = true };
-	struct dindex *ix = NULL;
+	struct dindex *ix;
 	struct listindex list;
-	struct buf main, log;
-	struct slice bytes;
 	unsigned seen = 0;
 
 	wf.store = _i == 0 ? "sdbox:%s/box:LAYOUT=index" : "mdbox:%s/box:LAYOUT=index";
@@ -812,19 +798,7 @@ START_TEST(list_of_mailboxes)
 	}
 	writefix_must_run();
 	ck_assert_uint_eq(wf.loss_lines, 1); /* two had one GUID */
-	buf_init(&main);
-	buf_init(&log);
-	{
-		const struct buf *file = file_bytes("dovecot.list.index");
-
-		buf_put(&main, file->data, file->len);
-		file = file_bytes("dovecot.list.index.log");
-		buf_put(&log, file->data, file->len);
-	}
-	bytes = slice_of(buf_str(&main), main.len);
-	files.log = slice_of(buf_str(&log), log.len);
-	dindex_main_bytes(&files, &bytes);
-	ck_assert_int_eq(dindex_read(&files, &want, &ix, &wf.err), DINDEX_READ);
+	ix = index_with("", "dovecot.list.index", &want);
 	ck_assert_int_eq(listindex_read(ix, &list, &wf.err), 0);
 	ck_assert_ptr_null(list.repaired);
 	for (uint32_t i = 0; i < list.count; i++) {
@@ -855,8 +829,6 @@ START_TEST(list_of_mailboxes)
 	ck_assert_uint_eq(seen, 31);
 	listindex_release(&list);
 	dindex_free(ix);
-	buf_release(&main);
-	buf_release(&log);
 	/* Nothing can be merged into a list. */
 	wf.opts.on_exist = EXIST_MERGE;
 	ck_assert_int_eq(writefix_run(), -1);

@@ -1,4 +1,3 @@
-#include "export/dovecot_index.h"
 #include "format/base/mem.h"
 #include "format/codec/uidlist.h"
 #include "import/beneath.h"
@@ -506,19 +505,11 @@ static void indexed_box(unsigned keyword_count)
 	}
 }
 
-/* Opens the index that was written; NULL if there is none. */
 static struct dindex *read_index(const char *rel)
 {
 	static const struct dindex_want want = { 0 };
-	char *path = fs_path("%s/%s", wf.top, rel);
-	struct dindex *ix = NULL;
-	struct tree dir;
 
-	ck_assert_int_eq(tree_open_root(path, &dir, &wf.err), 1);
-	(void)dovecot_index_read(&dir, "dovecot.index", &want, &ix, &wf.err);
-	tree_release(&dir);
-	free(path);
-	return ix;
+	return writefix_index(rel, "dovecot.index", &want);
 }
 
 static const struct {
@@ -547,7 +538,6 @@ START_TEST(index_files)
 	}
 	ix = read_index(indexes[_i].dir);
 	ck_assert_ptr_nonnull(ix);
-	ck_assert_ptr_null(ix->repaired);
 	ck_assert_uint_eq(ix->uidvalidity, 77);
 	ck_assert_uint_eq(ix->highestmodseq, 900);
 	ck_assert_uint_eq(ix->first_recent, 3);

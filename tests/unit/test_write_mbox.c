@@ -40,31 +40,13 @@ static bool is_there(const char *rel)
 	return there;
 }
 
-/* Reads the index in a directory below top, as a server would. */
 static struct dindex *read_index(const char *dir)
 {
 	static const struct dindex_ext ext = { "mbox", 8 };
 	static const struct dindex_want want = { .exts = &ext, .ext_count = 1 };
-	struct dindex_files files = { .has_log = true };
-	char *path = fs_path("%s/%s/dovecot.index", wf.top, dir);
-	char *log_path = fs_path("%s.log", path);
-	struct dindex *ix = NULL;
-	struct buf main, log;
-	struct slice bytes;
+	struct dindex *ix = writefix_index(dir, "dovecot.index", &want);
 
-	buf_init(&main);
-	buf_init(&log);
-	fs_read(path, &main);
-	fs_read(log_path, &log);
-	bytes = slice_of(buf_str(&main), main.len);
-	files.log = slice_of(buf_str(&log), log.len);
-	dindex_main_bytes(&files, &bytes);
-	ck_assert_int_eq(dindex_read(&files, &want, &ix, &wf.err), DINDEX_READ);
-	ck_assert_ptr_null(ix->repaired);
-	free(path);
-	free(log_path);
-	buf_release(&main);
-	buf_release(&log);
+	ck_assert_msg(ix != NULL, "%s: %s", dir, wf.err.text);
 	return ix;
 }
 

@@ -1,5 +1,6 @@
 #include "tests/unit/writefix.h"
 
+#include "export/dovecot_index.h"
 #include "format/base/mem.h"
 #include "import/sys.h"
 #include "tests/unit/fsutil.h"
@@ -275,4 +276,31 @@ void writefix_places(const char *const *files, size_t count)
 	ck_assert_ptr_null(strstr(buf_str(&after), ".mbx-stage."));
 	buf_release(&before);
 	buf_release(&after);
+}
+
+static bool is_in(const char *dir, const char *name, const char *end)
+{
+	char *path = fs_path("%s/%s%s", dir, name, end);
+	bool there = fs_exists(path);
+
+	free(path);
+	return there;
+}
+
+struct dindex *writefix_index(const char *rel, const char *name, const struct dindex_want *want)
+{
+	char *path = fs_path("%s/%s", wf.top, rel);
+	struct dindex *ix = NULL;
+	struct tree dir;
+
+	ck_assert_int_eq(tree_open_root(path, &dir, &wf.err), 1);
+	(void)dovecot_index_read(&dir, name, want, &ix, &wf.err);
+	tree_release(&dir);
+	if (ix != NULL) {
+		ck_assert(is_in(path, name, "") && is_in(path, name, ".log"));
+		ck_assert_msg(ix->repaired == NULL, "%s: %s", rel, ix->repaired);
+		ck_assert(!ix->fsck_flag);
+	}
+	free(path);
+	return ix;
 }

@@ -1,6 +1,7 @@
 #ifndef TESTS_UNIT_WRITEFIX_H
 #define TESTS_UNIT_WRITEFIX_H
 
+#include "format/codec/dindex.h"
 #include "import/writers.h"
 #include "tests/unit/script.h"
 
@@ -27,6 +28,10 @@ void writefix_must_run(void);
 /* Writes the sample where nothing is: each of these files below top is there then, up to a NULL. A
  * second time it is refused, and nothing changes; replaced, the old is kept. */
 void writefix_places(const char *const *files, size_t count);
+
+/* The index of these files in a directory below top, which needs no mending; NULL if there is none.
+ */
+struct dindex *writefix_index(const char *rel, const char *name, const struct dindex_want *want);
 
 /* A user with a bit of everything. */
 void writefix_sample(void);
