@@ -10,7 +10,7 @@
  * is played; strings are borrowed.
  */
 struct script {
-	struct record *recs[4096];
+	struct record *recs[16384];
 	size_t count;
 	struct arena arena;
 	bool in_user, in_box;

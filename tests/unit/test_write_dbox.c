@@ -906,6 +906,35 @@ START_TEST(many_messages)
 }
 END_TEST
 
+/* A map of more than a piece: counts are put into what was written, and into what was not yet. */
+START_TEST(large_map)
+{
+	const uint32_t messages = 15000;
+	struct dindex *ix;
+
+	use(1);
+	script_user(&wf.s, "joe");
+	script_box(&wf.s, "INBOX");
+	for (uint32_t uid = 1; uid <= messages; uid++)
+		script_msg(&wf.s, uid, "x\n")->share = uid == 1 || uid == messages ? uid : 0;
+	script_box(&wf.s, "Sent");
+	script_same(&wf.s, 1, 1)->internaldate = 1000000000;
+	script_same(&wf.s, 2, messages)->internaldate = 1000000000 + messages - 1;
+	writefix_must_run();
+	ix = read_index("storage", "dovecot.map.index");
+	ck_assert_uint_eq(ix->count, messages);
+	ck_assert_uint_eq(ix->uidnext, messages + 1);
+	dindex_free(ix);
+	ix = box_index("INBOX");
+	ck_assert_uint_eq(find_place(ix, 1).refs, 2);
+	ck_assert_uint_eq(find_place(ix, 2).refs, 1);
+	ck_assert_uint_eq(find_place(ix, messages - 1).refs, 1);
+	ck_assert_uint_eq(find_place(ix, messages).refs, 2);
+	dindex_free(ix);
+	ck_assert_ptr_nonnull(strstr(mdbox_message("INBOX", messages), "x\n|"));
+}
+END_TEST
+
 Suite *write_dbox_suite(void)
 {
 	Suite *suite = suite_create("write_dbox");
@@ -933,6 +962,7 @@ Suite *write_dbox_suite(void)
 	tcase_add_loop_test(tc, list_of_mailboxes, 0, 2);
 	tcase_add_loop_test(tc, parent, 0, 2);
 	tcase_add_loop_test(tc, many_messages, 0, 2);
+	tcase_add_test(tc, large_map);
 	suite_add_tcase(suite, tc);
 	return suite;
 }
