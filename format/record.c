@@ -39,11 +39,6 @@ static bool parse_one(const char *name, size_t len, uint32_t *bit_r)
 	return false;
 }
 
-bool field_parse(const char *name, uint32_t *bit_r)
-{
-	return parse_one(name, strlen(name), bit_r);
-}
-
 char *field_list(uint32_t bits)
 {
 	struct buf out;

@@ -66,7 +66,6 @@ enum mbx_field {
 
 /* The names of the bits, as printed, in archive rows and for --ignore: "modseq", "guid"... */
 const char *field_name(enum mbx_field bit); /* one bit; never NULL */
-bool field_parse(const char *name, uint32_t *bit_r);
 /* "modseq,guid", ascending bits; "-" for none. Caller frees. */
 char *field_list(uint32_t bits);
 bool field_list_parse(const char *text, uint32_t *bits_r); /* "-" or a comma list */

@@ -139,7 +139,9 @@ static int scan_dir(const struct scan *s, int at, const char *name, const char *
 	return rc;
 }
 
-int exist_scan(int dirfd, const struct exist_kind *kind, struct exist *e, struct mbx_err *err)
+/* Looks through a store (all mailboxes below it). */
+static int scan_store(int dirfd, const struct exist_kind *kind, struct exist *e,
+                      struct mbx_err *err)
 {
 	const struct scan s = { .kind = kind, .e = e, .deep = true };
 
@@ -233,7 +235,7 @@ static int judge_root(const struct user_writer *w, size_t root, struct mbx_err *
 
 	if (fd < 0 || w->opts.on_exist != EXIST_REFUSE)
 		return 0;
-	if (exist_scan(fd, w->exist, &e, err) < 0)
+	if (scan_store(fd, w->exist, &e, err) < 0)
 		return -1;
 	if (e.messages > 0)
 		return mbx_fail_code(err, ERR_USER, MBX_CANTCREAT, "%s holds %zu messages (%s)",

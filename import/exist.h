@@ -49,9 +49,6 @@ bool exist_in_list(const char *const *list, const char *name);
 /* For judge(): a directory is EXIST_DIR, a file whose name is in the list EXIST_NOTHING. */
 enum exist_what exist_judge_file(int dirfd, const char *name, const char *const *known);
 
-/* Looks through a store (all mailboxes below it). dirfd is borrowed. */
-int exist_scan(int dirfd, const struct exist_kind *kind, struct exist *e, struct mbx_err *err);
-
 /* As stage_opts.recheck: ctx is the exist_kind. */
 int exist_recheck(void *ctx, int dirfd, const char *name, const char *was, struct mbx_err *err);
 /* As stage_opts.arrived: a message file that was delivered, or renamed by a client, since then. */

@@ -225,11 +225,6 @@ size_t dindex_out_keyword_count(const struct dindex_out *o)
 	return o->keywords.count;
 }
 
-uint64_t dindex_out_highest(const struct dindex_out *o)
-{
-	return o->highest;
-}
-
 static void grow(struct dindex_out *o)
 {
 	o->cap = o->cap == 0 ? 64 : o->cap + o->cap / 2;

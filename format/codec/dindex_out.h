@@ -68,8 +68,6 @@ void dindex_out_free(struct dindex_out *o); /* NULL is fine */
  * LIMIT_KEYWORDS and LIMIT_KEYWORD_BYTES. */
 uint32_t dindex_out_keyword(struct dindex_out *o, const char *name);
 size_t dindex_out_keyword_count(const struct dindex_out *o);
-/* The highest modseq of all messages, 0 if none is known. */
-uint64_t dindex_out_highest(const struct dindex_out *o);
 
 struct dindex_out_msg {
 	uint32_t uid;             /* above all before */
