@@ -98,10 +98,10 @@ static void fill_entry(struct entry *e, const struct dbox_map *old, const struct
 
 	dindex_get(ix, i, &msg);
 	before = find(old, msg.uid);
-	size = (uint32_t)le_get(at + 8, 4);
+	size = le_get32(at + 8);
 	e->uid = msg.uid;
-	e->file = (uint32_t)le_get(at, 4);
-	e->offset = (uint32_t)le_get(at + 4, 4);
+	e->file = le_get32(at);
+	e->offset = le_get32(at + 4);
 	e->size = size < ENTRY_SIZE ? size : ENTRY_SIZE;
 	e->size |= refs > 0 ? ENTRY_HELD : 0;
 	e->size |= refs > 1 ? ENTRY_SHARED : 0;

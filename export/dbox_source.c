@@ -26,7 +26,8 @@ static struct dbox_reader *of(struct user_reader *r)
 	return (struct dbox_reader *)r;
 }
 
-const struct tree *dbox_base(const struct dbox_reader *d, const struct user_folder *f)
+/* The directory that f->rel is below: the root, or INBOX=. */
+static const struct tree *base_of(const struct dbox_reader *d, const struct user_folder *f)
 {
 	const struct user_store *store = d->base.store;
 
@@ -40,7 +41,7 @@ struct dbox_files *dbox_files_of(const struct dbox_reader *d, const struct user_
 
 	if (d->kind->has_map)
 		return dbox_files_ref(d->storage);
-	if (dbox_base(d, f) == &d->base.store->root)
+	if (base_of(d, f) == &d->base.store->root)
 		return dbox_files_new(d->dbox, f->rel, d->kind->letter, 0);
 	rel = xasprintf("%sINBOX/%s", d->mailboxes, d->store.dirname);
 	files = dbox_files_of_inbox(d->dbox, rel, d->kind->letter);
@@ -73,7 +74,7 @@ static int open_index_dir(struct dbox_reader *d, const struct user_folder *f, st
 	if (d->index.fd >= 0)
 		ret = open_below_index(d, f, dir, err);
 	else
-		ret = tree_open_sub(dbox_base(d, f), f->rel, dir, err);
+		ret = tree_open_sub(base_of(d, f), f->rel, dir, err);
 	if (ret == 0)
 		(void)mbx_fail_code(err, ERR_USER, MBX_NOINPUT, "no directory of index files");
 	return ret;
@@ -109,7 +110,7 @@ void dbox_read_header(const struct dbox_reader *d, const struct dindex *ix, stru
 	memset(h, 0, sizeof(*h));
 	if (data.len < HEADER_BYTES)
 		return;
-	h->map_uidvalidity = (uint32_t)le_get(at, 4);
+	h->map_uidvalidity = le_get32(at);
 	memcpy(h->guid, at + 4, 16);
 	h->has_guid = memcmp(h->guid, none, 16) != 0;
 	h->has_uidl = (at[20] & HEADER_UIDLS) != 0;
@@ -121,7 +122,7 @@ static uint32_t uidl_limit(const struct dindex *ix)
 {
 	struct slice data = dindex_header(ix, "hdr-pop3-uidl");
 
-	return data.len >= 4 ? (uint32_t)le_get((const unsigned char *)data.ptr, 4) : UINT32_MAX;
+	return data.len >= 4 ? le_get32((const unsigned char *)data.ptr) : UINT32_MAX;
 }
 
 /* The folder in hand. */
@@ -303,10 +304,10 @@ int dbox_open_box(struct user_reader *base, struct mbx_err *err)
 	/* A parent in the list has no directory. */
 	if (f->noselect && d->by_list)
 		return 1;
-	ret = tree_open_sub(dbox_base(d, f), f->rel, &d->dir, err);
+	ret = tree_open_sub(base_of(d, f), f->rel, &d->dir, err);
 	if (ret != 1)
 		return ret;
-	dovecot_acl(&d->store, dbox_base(d, f));
+	dovecot_acl(&d->store, base_of(d, f));
 	if (f->noselect)
 		return 1;
 	memset(&d->header, 0, sizeof(d->header));
@@ -368,7 +369,7 @@ int dbox_find_message(struct dbox_reader *d, const struct dindex *ix, uint32_t i
 		return 1;
 	rec = dindex_record(ix, i, EXT_MDBOX);
 	if (rec != NULL)
-		spot_r->map_uid = (uint32_t)le_get(rec, 4);
+		spot_r->map_uid = le_get32(rec);
 	if (spot_r->map_uid == 0) {
 		(void)mbx_fail_code(err, ERR_MSG, MBX_IOERR, "the index does not tell its map UID");
 		return 0;
@@ -560,7 +561,7 @@ static bool is_there(struct dbox_reader *d)
 	struct tree dir;
 	bool same;
 
-	same = tree_open_sub(dbox_base(d, r->folder), r->folder->rel, &dir, &err) == 1 &&
+	same = tree_open_sub(base_of(d, r->folder), r->folder->rel, &dir, &err) == 1 &&
 	       fstat(dir.fd, &now) == 0 && fstat(d->dir.fd, &then) == 0 &&
 	       now.st_dev == then.st_dev && now.st_ino == then.st_ino;
 	tree_release(&dir);

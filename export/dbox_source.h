@@ -50,8 +50,6 @@ struct dbox_reader {
 	const char **keywords; /* of a message */
 };
 
-/* The directory that f->rel is below: the root, or INBOX=. */
-const struct tree *dbox_base(const struct dbox_reader *d, const struct user_folder *f);
 /* The message files of a folder; caller gives the reference back. */
 struct dbox_files *dbox_files_of(const struct dbox_reader *d, const struct user_folder *f);
 

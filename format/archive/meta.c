@@ -294,8 +294,8 @@ int seek_table_get(const unsigned char *data, size_t count, struct seek_entry *e
 	if (footer_count != count)
 		return mbx_fail_code(err, ERR_FATAL, MBX_DAMAGED, "seek table: counts differ");
 	for (size_t i = 0; i < count; i++) {
-		entries_r[i].frame_len = (uint32_t)le_get(data + 8 + 8 * i, 4);
-		entries_r[i].raw_len = (uint32_t)le_get(data + 12 + 8 * i, 4);
+		entries_r[i].frame_len = le_get32(data + 8 + 8 * i);
+		entries_r[i].raw_len = le_get32(data + 12 + 8 * i);
 	}
 	return 0;
 }

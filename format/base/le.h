@@ -20,4 +20,14 @@ static inline uint64_t le_get(const unsigned char *in, unsigned bytes)
 	return number;
 }
 
+static inline uint32_t le_get32(const unsigned char *in)
+{
+	return (uint32_t)le_get(in, 4);
+}
+
+static inline uint16_t le_get16(const unsigned char *in)
+{
+	return (uint16_t)le_get(in, 2);
+}
+
 #endif

@@ -5,18 +5,16 @@
 
 #define RECORD_HEADER 8u
 
-uint32_t dlog_size(const unsigned char b[4])
+/* A record's size with its 8 bytes of header, as its first four bytes tell it; 0 if it is not
+ * complete. Sizes are multiples of 4: bits 2-8 are in the low bits of the last byte, 9-15 in the
+ * one before and so on, and the high bit of each is set. */
+static uint32_t record_size(const unsigned char b[4])
 {
 	if ((b[0] & b[1] & b[2] & b[3] & 0x80) == 0)
 		return 0;
 	return (uint32_t)((b[0] & 0x7f) << 21 | (b[1] & 0x7f) << 14 | (b[2] & 0x7f) << 7 |
 	                  (b[3] & 0x7f))
 	       << 2;
-}
-
-static uint32_t get32(const unsigned char *at)
-{
-	return (uint32_t)le_get(at, 4);
 }
 
 static const unsigned char *bytes_at(const struct dlog *log, size_t offset)
@@ -38,11 +36,11 @@ bool dlog_open(struct dlog *log, struct slice bytes, const char **why_r)
 	if (*why_r != NULL)
 		return false;
 	log->minor = b[1];
-	log->header_size = (uint32_t)le_get(b + 2, 2);
-	log->indexid = get32(b + 4);
-	log->seq = get32(b + 8);
-	log->prev_seq = get32(b + 12);
-	log->prev_offset = get32(b + 16);
+	log->header_size = le_get16(b + 2);
+	log->indexid = le_get32(b + 4);
+	log->seq = le_get32(b + 8);
+	log->prev_seq = le_get32(b + 12);
+	log->prev_offset = le_get32(b + 16);
 	if (log->header_size >= 32 && bytes.len >= 32)
 		log->initial_modseq = le_get(b + 24, 8);
 	if (log->minor >= 2 && (bytes.len < 33 || b[32] != 1))
@@ -61,7 +59,7 @@ static void take_record(const struct dlog *log, size_t offset, uint32_t size,
                         struct dlog_record *rec_r)
 {
 	const unsigned char *b = bytes_at(log, offset);
-	uint32_t type = get32(b + 4);
+	uint32_t type = le_get32(b + 4);
 
 	rec_r->offset = offset;
 	rec_r->next = offset + size;
@@ -77,7 +75,7 @@ bool dlog_at(const struct dlog *log, size_t offset, struct dlog_record *rec_r)
 
 	if (log->end - offset < RECORD_HEADER)
 		return false;
-	size = dlog_size(bytes_at(log, offset));
+	size = record_size(bytes_at(log, offset));
 	if (size < RECORD_HEADER || size > log->end - offset)
 		return false;
 	take_record(log, offset, size, rec_r);
@@ -89,7 +87,7 @@ static bool transaction_complete(const struct dlog *log, const struct dlog_recor
 {
 	if (rec->kind != DLOG_BOUNDARY || !rec->external || rec->size < 4)
 		return true;
-	return get32(rec->data) <= log->bytes.len - rec->offset;
+	return le_get32(rec->data) <= log->bytes.len - rec->offset;
 }
 
 bool dlog_scan(struct dlog *log, size_t from, uint64_t modseq)
@@ -97,7 +95,7 @@ bool dlog_scan(struct dlog *log, size_t from, uint64_t modseq)
 	log->end = from;
 	log->end_modseq = modseq;
 	while (log->bytes.len - log->end >= RECORD_HEADER) {
-		uint32_t size = dlog_size(bytes_at(log, log->end));
+		uint32_t size = record_size(bytes_at(log, log->end));
 		struct dlog_record rec;
 
 		if (size == 0 || size > log->bytes.len - log->end)
@@ -121,7 +119,7 @@ static const char *check_ranges(const unsigned char *data, size_t size, size_t e
 	if (size == 0 || size % each != 0)
 		return "wrong record size";
 	for (; size > 0; size -= each, data += each) {
-		uint32_t uid1 = get32(data), uid2 = get32(data + 4);
+		uint32_t uid1 = le_get32(data), uid2 = le_get32(data + 4);
 
 		if (uid1 == 0 || uid1 > uid2)
 			return "invalid range of UIDs";
@@ -137,7 +135,7 @@ static const char *check_guids(const struct dlog_record *rec)
 	if (rec->size % 20 != 0)
 		return "wrong record size";
 	for (uint32_t at = 0; at < rec->size; at += 20)
-		if (get32(rec->data + at) == 0)
+		if (le_get32(rec->data + at) == 0)
 			return "UID 0";
 	return NULL;
 }
@@ -148,7 +146,7 @@ static const char *check_keyword(const struct dlog_record *rec)
 
 	if (rec->size < 4)
 		return "wrong record size";
-	name_size = (uint32_t)le_get(rec->data + 2, 2);
+	name_size = le_get16(rec->data + 2);
 	at = (4 + name_size + 3) & ~3u;
 	if (name_size == 0)
 		return "a keyword without a name";
@@ -161,7 +159,7 @@ static const char *check_keyword(const struct dlog_record *rec)
 static const char *check_intros(const struct dlog_record *rec)
 {
 	for (uint32_t at = 0; at + 20 <= rec->size;) {
-		uint32_t name_size = (uint32_t)le_get(rec->data + at + 18, 2);
+		uint32_t name_size = le_get16(rec->data + at + 18);
 
 		if (name_size > rec->size - at - 20)
 			return "an extension's name that is too long";
@@ -242,7 +240,7 @@ static bool introduces_modseqs(const struct dlog_record *rec)
 	size_t len = sizeof(name) - 1;
 
 	return rec->kind == DLOG_EXT_INTRO && rec->size >= 20 + len &&
-	       le_get(rec->data + 18, 2) == len && memcmp(rec->data + 20, name, len) == 0;
+	       le_get16(rec->data + 18) == len && memcmp(rec->data + 20, name, len) == 0;
 }
 
 void dlog_count(const struct dlog *log, const struct dlog_record *rec, uint64_t *modseq)

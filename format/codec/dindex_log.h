@@ -14,7 +14,7 @@
  *     0 u8 1, u8 minor; u16 header size; u32 indexid, file_seq, prev_file_seq, prev_file_offset,
  *     time; u64 initial modseq; u8 1: little-endian
  *
- * A record is its size (see dlog_size()), a u32 type, and data that fills up to the size.
+ * A record is its size (see record_size()), a u32 type, and data that fills up to the size.
  */
 #define DLOG_HEADER   40u
 #define DLOG_MINIMUM  24u /* of older versions: what is missing is 0 */
@@ -60,11 +60,6 @@ struct dlog_record {
 	const unsigned char *data;
 	uint32_t size; /* of data */
 };
-
-/* A record's size with its 8 bytes of header, as its first four bytes tell it; 0 if it is not
- * complete. Sizes are multiples of 4: bits 2-8 are in the low bits of the last byte, 9-15 in the
- * one before and so on, and the high bit of each is set. */
-uint32_t dlog_size(const unsigned char bytes[4]);
 
 /* Reads the header. False if a server takes it for no log; *why_r says why. */
 bool dlog_open(struct dlog *log, struct slice bytes, const char **why_r);

@@ -66,11 +66,6 @@ struct main_file {
 	uint32_t last_set;
 };
 
-static uint32_t get32(const unsigned char *at)
-{
-	return (uint32_t)le_get(at, 4);
-}
-
 static int none(struct dreplay *r, const char *why)
 {
 	mbx_fail_code(r->err, ERR_USER, MBX_IOERR, "%s", why);
@@ -80,9 +75,9 @@ static int none(struct dreplay *r, const char *why)
 /* NULL, or why this is no index for a server. h has BASE_HEADER bytes. */
 static const char *unusable(const struct dindex_files *f, const unsigned char *h)
 {
-	uint32_t base = (uint32_t)le_get(h + AT_BASE_SIZE, 2), size = get32(h + AT_HEADER_SIZE);
+	uint32_t base = le_get16(h + AT_BASE_SIZE), size = le_get32(h + AT_HEADER_SIZE);
 
-	if ((get32(h + AT_FLAGS) & FLAG_CORRUPTED) != 0)
+	if ((le_get32(h + AT_FLAGS) & FLAG_CORRUPTED) != 0)
 		return "marked corrupted";
 	if (h[AT_COMPAT] != 1)
 		return "made on a machine of another byte order";
@@ -90,7 +85,7 @@ static const char *unusable(const struct dindex_files *f, const unsigned char *h
 		return "wrong header sizes";
 	if (size > f->main_size)
 		return "shorter than its header";
-	if (get32(h + AT_RECORD_SIZE) < 8)
+	if (le_get32(h + AT_RECORD_SIZE) < 8)
 		return "wrong record size";
 	return NULL;
 }
@@ -110,8 +105,8 @@ static int read_header(struct main_file *m)
 	why = have < BASE_HEADER ? "shorter than its header" : unusable(f, h);
 	if (why != NULL)
 		return none(m->r, why);
-	m->header_size = get32(h + AT_HEADER_SIZE);
-	m->record_size = get32(h + AT_RECORD_SIZE);
+	m->header_size = le_get32(h + AT_HEADER_SIZE);
+	m->record_size = le_get32(h + AT_RECORD_SIZE);
 	if (m->header_size > LIMIT_INDEX_HEADER || m->record_size > LIMIT_INDEX_RECORD) {
 		dreplay_limit(m->r, "a header or record is too large");
 		return -1;
@@ -131,17 +126,17 @@ static void take_base(struct main_file *m)
 	const unsigned char *h = m->header;
 	uint64_t fits = (r->files->main_size - m->header_size) / m->record_size;
 
-	r->base_size = (uint32_t)le_get(h + AT_BASE_SIZE, 2);
-	r->head.seq = get32(h + AT_LOG_SEQ);
-	r->head.offset = get32(h + AT_LOG_HEAD);
-	ix->indexid = get32(h + AT_INDEXID);
-	ix->fsck_flag = (get32(h + AT_FLAGS) & FLAG_FSCK) != 0;
-	ix->uidvalidity = get32(h + AT_UIDVALIDITY);
-	ix->uidnext = get32(h + AT_NEXT_UID);
-	ix->first_recent = get32(h + AT_FIRST_RECENT);
+	r->base_size = le_get16(h + AT_BASE_SIZE);
+	r->head.seq = le_get32(h + AT_LOG_SEQ);
+	r->head.offset = le_get32(h + AT_LOG_HEAD);
+	ix->indexid = le_get32(h + AT_INDEXID);
+	ix->fsck_flag = (le_get32(h + AT_FLAGS) & FLAG_FSCK) != 0;
+	ix->uidvalidity = le_get32(h + AT_UIDVALIDITY);
+	ix->uidnext = le_get32(h + AT_NEXT_UID);
+	ix->first_recent = le_get32(h + AT_FIRST_RECENT);
 	if (ix->first_recent == 0 && h[AT_MINOR] == 0)
 		ix->first_recent = 1;
-	m->messages = get32(h + AT_MESSAGES);
+	m->messages = le_get32(h + AT_MESSAGES);
 
 	if (m->messages > fits) {
 		dreplay_note(r, "%u messages announced, %llu there", m->messages,
@@ -152,11 +147,11 @@ static void take_base(struct main_file *m)
 		dreplay_note(r, "no UIDVALIDITY");
 	if (ix->uidnext == 0)
 		dreplay_note(r, "next UID is 0");
-	if (get32(h + AT_SEEN) > m->messages || get32(h + AT_DELETED) > m->messages)
+	if (le_get32(h + AT_SEEN) > m->messages || le_get32(h + AT_DELETED) > m->messages)
 		dreplay_note(r, "more messages seen or deleted than there are");
 	if (ix->first_recent == 0 || ix->first_recent > ix->uidnext)
 		dreplay_note(r, "first recent UID %u, next UID %u", ix->first_recent, ix->uidnext);
-	if (get32(h + AT_UNSEEN_LOW) > ix->uidnext || get32(h + AT_DELETED_LOW) > ix->uidnext)
+	if (le_get32(h + AT_UNSEEN_LOW) > ix->uidnext || le_get32(h + AT_DELETED_LOW) > ix->uidnext)
 		dreplay_note(r, "low-water marks above the next UID");
 }
 
@@ -205,10 +200,10 @@ static bool take_extension(struct main_file *m, uint32_t at, uint32_t *next_r)
 
 	if (m->header_size - at <= EXT_FIXED)
 		return false;
-	header_size = get32(h);
-	l.offset = (uint32_t)le_get(h + 8, 2);
-	l.size = (uint32_t)le_get(h + 10, 2);
-	align = (uint32_t)le_get(h + 12, 2);
+	header_size = le_get32(h);
+	l.offset = le_get16(h + 8);
+	l.size = le_get16(h + 10);
+	align = le_get16(h + 12);
 	name = slice_of((const char *)h + EXT_FIXED, (size_t)le_get(h + 14, 2));
 	data = ALIGN8(at + EXT_FIXED + (uint32_t)name.len);
 	if (data > m->header_size || header_size > m->header_size ||
@@ -225,7 +220,7 @@ static bool take_extension(struct main_file *m, uint32_t at, uint32_t *next_r)
 	ext = dext_add(s, text, header_size, l.size);
 	if (ext == NULL)
 		return dreplay_limit(m->r, "too many extensions");
-	ext->reset_id = get32(h + 4);
+	ext->reset_id = le_get32(h + 4);
 	if (header_size > 0)
 		memcpy(ext->header.data, m->header + data, ext->header.len);
 	m->layout = xreallocarray(m->layout, s->ext_count, sizeof(*m->layout));
@@ -286,7 +281,7 @@ static void take_keywords(struct main_file *m)
 	if (ext == NULL)
 		return;
 	if (ext->header_size >= 4)
-		count = get32(ext->header.data);
+		count = le_get32(ext->header.data);
 	table = 4 + (uint64_t)count * 8;
 	if (ext->header_size < 4 || table > ext->header_size) {
 		/* A server names as many as it finds used; so many that one was lost is enough. */
@@ -309,7 +304,7 @@ static void take_keywords(struct main_file *m)
 		take_keyword(m, i,
 		             names.len == 0
 		                 ? names
-		                 : keyword_name(names, get32(ext->header.data + 8 + i * 8)),
+		                 : keyword_name(names, le_get32(ext->header.data + 8 + i * 8)),
 		             &unknown);
 }
 
@@ -352,7 +347,7 @@ static bool take_set(struct main_file *m, const unsigned char *bits, uint32_t si
 static void take_record(struct main_file *m, const unsigned char *rec)
 {
 	struct dstore *s = m->r->store;
-	uint32_t uid = get32(rec), i = s->count;
+	uint32_t uid = le_get32(rec), i = s->count;
 
 	m->last_uid = uid;
 	if (uid == 0 || uid == UINT32_MAX || (i > 0 && uid <= s->uids[i - 1])) {

@@ -80,8 +80,8 @@ bool dreplay_modseq_header(const struct dstore *s, struct dmodseq *m_r)
 	if (ext == NULL || ext->header_size != 16)
 		return false;
 	m_r->highest = le_get(ext->header.data, 8);
-	m_r->seq = (uint32_t)le_get(ext->header.data + 8, 4);
-	m_r->offset = (uint32_t)le_get(ext->header.data + 12, 4);
+	m_r->seq = le_get32(ext->header.data + 8);
+	m_r->offset = le_get32(ext->header.data + 12);
 	return true;
 }
 
@@ -112,8 +112,8 @@ static void touch_ranges(struct dreplay *r, const struct dlog_record *rec, uint3
 	for (; at + each <= rec->size; at += each) {
 		uint32_t from, to;
 
-		dstore_range(r->store, (uint32_t)le_get(rec->data + at, 4),
-		             (uint32_t)le_get(rec->data + at + 4, 4), &from, &to);
+		dstore_range(r->store, le_get32(rec->data + at), le_get32(rec->data + at + 4),
+		             &from, &to);
 		if (!dreplay_work(r, to - from))
 			return;
 		dreplay_touch(r, from, to);
@@ -126,7 +126,7 @@ static void touch_again(struct dreplay *r, const struct dlog_record *rec)
 	switch (rec->kind) {
 	case DLOG_APPEND:
 		for (uint32_t at = 0; at + 8 <= rec->size; at += 8) {
-			uint32_t uid = (uint32_t)le_get(rec->data + at, 4), from, to;
+			uint32_t uid = le_get32(rec->data + at), from, to;
 
 			dstore_range(r->store, uid, uid, &from, &to);
 			dreplay_touch(r, from, to);
@@ -136,7 +136,7 @@ static void touch_again(struct dreplay *r, const struct dlog_record *rec)
 		touch_ranges(r, rec, 0, 12);
 		break;
 	case DLOG_KEYWORD:
-		touch_ranges(r, rec, (4 + (uint32_t)le_get(rec->data + 2, 2) + 3) & ~3u, 8);
+		touch_ranges(r, rec, (4 + le_get16(rec->data + 2) + 3) & ~3u, 8);
 		break;
 	case DLOG_KEYWORD_RESET:
 		touch_ranges(r, rec, 0, 8);

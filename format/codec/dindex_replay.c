@@ -8,16 +8,6 @@
  * the index afterwards.
  */
 
-static uint32_t get16(const unsigned char *at)
-{
-	return (uint32_t)le_get(at, 2);
-}
-
-static uint32_t get32(const unsigned char *at)
-{
-	return (uint32_t)le_get(at, 4);
-}
-
 static uint32_t pad4(uint32_t n)
 {
 	return (n + 3) & ~3u;
@@ -33,7 +23,7 @@ static void remapped(struct dreplay *r)
 static void apply_append(struct dreplay *r, const struct dlog_record *rec)
 {
 	for (uint32_t at = 0; at < rec->size; at += 8) {
-		uint32_t uid = get32(rec->data + at);
+		uint32_t uid = le_get32(rec->data + at);
 
 		if (uid < r->ix->uidnext || uid == 0 || uid == UINT32_MAX) {
 			dreplay_note(r, "UID %u is appended, next UID is %u", uid, r->ix->uidnext);
@@ -72,7 +62,7 @@ static void apply_flags(struct dreplay *r, const struct dlog_record *rec)
 		uint8_t add = u[8], keep = (uint8_t)~u[9];
 		uint32_t from, to;
 
-		dstore_range(r->store, get32(u), get32(u + 4), &from, &to);
+		dstore_range(r->store, le_get32(u), le_get32(u + 4), &from, &to);
 		if (!dreplay_work(r, to - from))
 			return;
 		if (((u[8] | u[9]) & DINDEX_SYSTEM) != 0 || u[10] != 0)
@@ -100,13 +90,13 @@ static void update32(uint32_t *value, uint32_t at, uint32_t offset, uint32_t siz
 	for (uint32_t i = 0; i < 4; i++)
 		if (at + i >= offset && at + i < offset + size)
 			bytes[i] = data[at + i - offset];
-	*value = get32(bytes);
+	*value = le_get32(bytes);
 }
 
 static void apply_header(struct dreplay *r, const struct dlog_record *rec)
 {
 	for (uint32_t at = 0; at + 4 <= rec->size;) {
-		uint32_t offset = get16(rec->data + at), size = get16(rec->data + at + 2);
+		uint32_t offset = le_get16(rec->data + at), size = le_get16(rec->data + at + 2);
 		const unsigned char *data = rec->data + at + 4;
 		uint32_t uidnext = r->ix->uidnext;
 
@@ -128,7 +118,7 @@ static void apply_header(struct dreplay *r, const struct dlog_record *rec)
 static bool find_intro(struct dreplay *r, const unsigned char *u, struct slice *name,
                        struct dext **ext_r)
 {
-	uint32_t id = get32(u);
+	uint32_t id = le_get32(u);
 	struct dstore *s = r->store;
 	char text[DEXT_NAME] = "";
 	const char *nul;
@@ -161,8 +151,8 @@ static bool find_intro(struct dreplay *r, const unsigned char *u, struct slice *
  * multiple of 8 are always taken). */
 static void resize(struct dreplay *r, struct dext *ext, const unsigned char *u)
 {
-	uint32_t header_size = get32(u + 8), record_size = get16(u + 12);
-	bool no_shrink = (get16(u + 16) & 1) != 0;
+	uint32_t header_size = le_get32(u + 8), record_size = le_get16(u + 12);
+	bool no_shrink = (le_get16(u + 16) & 1) != 0;
 	size_t padded = ((size_t)header_size + 7) & ~(size_t)7;
 
 	if (header_size == ext->header_size && record_size == ext->record_size)
@@ -180,8 +170,8 @@ static void resize(struct dreplay *r, struct dext *ext, const unsigned char *u)
  * name size, name. */
 static bool introduce(struct dreplay *r, const unsigned char *u)
 {
-	struct slice name = slice_of((const char *)u + 20, get16(u + 18));
-	uint32_t header_size = get32(u + 8), record_size = get16(u + 12);
+	struct slice name = slice_of((const char *)u + 20, le_get16(u + 18));
+	uint32_t header_size = le_get32(u + 8), record_size = le_get16(u + 12);
 	char text[DEXT_NAME] = "";
 	struct dext *ext;
 
@@ -191,13 +181,13 @@ static bool introduce(struct dreplay *r, const unsigned char *u)
 	if (!find_intro(r, u, &name, &ext))
 		return false;
 	if (slice_is(name, "keywords") ||
-	    !dext_valid(name, header_size, record_size, get16(u + 14))) {
+	    !dext_valid(name, header_size, record_size, le_get16(u + 14))) {
 		dreplay_note(r, "a wrong introduction of an extension");
 		return false;
 	}
 	r->ext_record_size = record_size;
 	if (ext != NULL) {
-		r->ext_ignored = get32(u + 4) != ext->reset_id;
+		r->ext_ignored = le_get32(u + 4) != ext->reset_id;
 		if (!r->ext_ignored)
 			resize(r, ext, u);
 	} else {
@@ -208,7 +198,7 @@ static bool introduce(struct dreplay *r, const unsigned char *u)
 			dreplay_limit(r, "too many extensions");
 			return false;
 		}
-		ext->reset_id = get32(u + 4);
+		ext->reset_id = le_get32(u + 4);
 		r->ext_ignored = false;
 	}
 	r->ext = (uint32_t)(ext - r->store->exts);
@@ -220,7 +210,7 @@ static void apply_intro(struct dreplay *r, const struct dlog_record *rec)
 	for (uint32_t at = 0; at + 20 <= rec->size;) {
 		if (!introduce(r, rec->data + at))
 			return;
-		at += pad4(20 + get16(rec->data + at + 18));
+		at += pad4(20 + le_get16(rec->data + at + 18));
 	}
 }
 
@@ -244,7 +234,7 @@ static void apply_reset(struct dreplay *r, const struct dlog_record *rec)
 	if (ext == NULL || rec->size < 4)
 		return;
 	remapped(r);
-	ext->reset_id = get32(rec->data);
+	ext->reset_id = le_get32(rec->data);
 	if ((rec->size < 5 || rec->data[4] == 0) && dreplay_work(r, r->store->count))
 		dext_clear(r->store, ext);
 }
@@ -302,7 +292,7 @@ static void apply_ext_record(struct dreplay *r, const struct dlog_record *rec)
 			dreplay_note(r, "an extension's record is cut");
 			return;
 		}
-		found = find_message(r, get32(rec->data + at), &i);
+		found = find_message(r, le_get32(rec->data + at), &i);
 		if (found < 0)
 			return;
 		if (found > 0)
@@ -346,12 +336,12 @@ static void apply_inc(struct dreplay *r, const struct dlog_record *rec)
 		return;
 	}
 	for (uint32_t at = 0; at + 8 <= rec->size; at += 8) {
-		int found = find_message(r, get32(rec->data + at), &i);
+		int found = find_message(r, le_get32(rec->data + at), &i);
 
 		if (found < 0)
 			return;
 		if (found > 0)
-			increase(r, ext, i, (int32_t)get32(rec->data + at + 4));
+			increase(r, ext, i, (int32_t)le_get32(rec->data + at + 4));
 	}
 }
 
@@ -386,7 +376,7 @@ static bool change_sets(struct dreplay *r, uint32_t from, uint32_t to, uint16_t 
  * number, too. */
 static void apply_keyword(struct dreplay *r, const struct dlog_record *rec)
 {
-	struct slice name = slice_of((const char *)rec->data + 4, get16(rec->data + 2));
+	struct slice name = slice_of((const char *)rec->data + 4, le_get16(rec->data + 2));
 	uint32_t at = pad4(4 + (uint32_t)name.len), number;
 	const char *nul = memchr(name.ptr, '\0', name.len);
 
@@ -405,8 +395,8 @@ static void apply_keyword(struct dreplay *r, const struct dlog_record *rec)
 	for (; at + 8 <= rec->size; at += 8) {
 		uint32_t from, to;
 
-		dstore_range(r->store, get32(rec->data + at), get32(rec->data + at + 4), &from,
-		             &to);
+		dstore_range(r->store, le_get32(rec->data + at), le_get32(rec->data + at + 4),
+		             &from, &to);
 		if (!dreplay_work(r, to - from))
 			return;
 		dreplay_touch(r, from, to);
@@ -422,8 +412,8 @@ static void apply_keyword_reset(struct dreplay *r, const struct dlog_record *rec
 	for (uint32_t at = 0; at + 8 <= rec->size; at += 8) {
 		uint32_t from, to;
 
-		dstore_range(r->store, get32(rec->data + at), get32(rec->data + at + 4), &from,
-		             &to);
+		dstore_range(r->store, le_get32(rec->data + at), le_get32(rec->data + at + 4),
+		             &from, &to);
 		if (!dreplay_work(r, to - from))
 			return;
 		dreplay_touch(r, from, to);
@@ -436,7 +426,7 @@ static void apply_keyword_reset(struct dreplay *r, const struct dlog_record *rec
 static void apply_modseq(struct dreplay *r, const struct dlog_record *rec)
 {
 	for (uint32_t at = 0; at + 12 <= rec->size; at += 12) {
-		uint32_t uid = get32(rec->data + at), i, to;
+		uint32_t uid = le_get32(rec->data + at), i, to;
 		uint64_t modseq = le_get(rec->data + at + 4, 8);
 
 		if (uid == 0)
@@ -461,11 +451,11 @@ void dreplay_apply(struct dreplay *r, const struct dlog_record *rec)
 		break;
 	case DLOG_EXPUNGE:
 		for (uint32_t at = 0; at < rec->size; at += 8)
-			expunge(r, rec, get32(rec->data + at), get32(rec->data + at + 4));
+			expunge(r, rec, le_get32(rec->data + at), le_get32(rec->data + at + 4));
 		break;
 	case DLOG_EXPUNGE_GUID:
 		for (uint32_t at = 0; at < rec->size; at += 20)
-			expunge(r, rec, get32(rec->data + at), get32(rec->data + at));
+			expunge(r, rec, le_get32(rec->data + at), le_get32(rec->data + at));
 		break;
 	case DLOG_FLAGS:
 		apply_flags(r, rec);

@@ -20,7 +20,7 @@ static const unsigned char no_guid[GUID_BYTES];
 
 static uint32_t get_u32(const void *in)
 {
-	return (uint32_t)le_get(in, 4);
+	return le_get32(in);
 }
 
 static uint32_t hash_add(uint32_t hash, const void *data, size_t len)

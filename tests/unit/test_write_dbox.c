@@ -74,7 +74,7 @@ static uint32_t header_word(const struct dindex *ix, const char *name)
 	struct slice header = dindex_header(ix, name);
 
 	ck_assert_uint_ge(header.len, 4);
-	return (uint32_t)le_get((const unsigned char *)header.ptr, 4);
+	return le_get32((const unsigned char *)header.ptr);
 }
 
 static struct dindex *box_index(const char *box)
@@ -133,11 +133,11 @@ static struct mdbox_place find_place(struct dindex *ix, uint32_t uid)
 
 	ck_assert_uint_eq(map->uidvalidity, header_word(ix, "mdbox-hdr"));
 	ck_assert(dindex_find(ix, uid, &i));
-	place.map_uid = (uint32_t)le_get(dindex_record(ix, i, 0), 4);
+	place.map_uid = le_get32(dindex_record(ix, i, 0));
 	ck_assert(dindex_find(map, place.map_uid, &i));
 	record = dindex_record(map, i, 2);
-	place.file = (uint32_t)le_get(record, 4);
-	place.offset = (uint32_t)le_get(record + 4, 4);
+	place.file = le_get32(record);
+	place.offset = le_get32(record + 4);
 	place.body = le_get(record + 8, 4); /* of the whole message */
 	place.refs = (unsigned)le_get(dindex_record(map, i, 3), 2);
 	ck_assert_uint_le(place.file, header_word(map, "map"));
