@@ -239,12 +239,12 @@ static const struct tree *base_of(const struct maildir_reader *r, const struct u
 	                                                              : &r->base.store->root;
 }
 
-/* Makes a digest of when the names in new/ and cur/ of the folder in hand changed, and its
- * database; never 0. */
+/* Makes a digest of when the names in new/ and cur/ of the folder in hand changed, its database,
+ * and what the flavour has besides; never 0. */
 static int stamp_folder(struct user_reader *base, uint64_t *stamp_r, struct mbx_err *err)
 {
 	struct maildir_reader *r = of(base);
-	struct stat st[3];
+	struct stat st[5];
 	struct tree dir;
 	int ret = tree_open_sub(base_of(r, r->base.folder), r->base.folder->rel, &dir, err);
 
@@ -254,7 +254,8 @@ static int stamp_folder(struct user_reader *base, uint64_t *stamp_r, struct mbx_
 		(void)fstatat(dir.fd, "cur", &st[1], AT_SYMLINK_NOFOLLOW);
 	}
 	tree_release(&dir);
-	if (ret < 0 || stamp_database(r, &st[2], err) < 0)
+	if (ret < 0 || stamp_database(r, &st[2], err) < 0 ||
+	    (r->flavour->stat != NULL && r->flavour->stat(r, &st[3], err) < 0))
 		return -1;
 	*stamp_r = user_stamp(st, ARRAY_SIZE(st));
 	return 0;

@@ -34,6 +34,9 @@ struct maildir_flavour {
 	/* Reads what else may move the next UID, once files and database are matched. NULL: nothing
 	 * does. */
 	int (*uidnext)(struct maildir_reader *r, uint32_t *uidnext, struct mbx_err *err);
+	/* What else tells one state of the folder in hand from the next: two files, zeros for what
+	 * is not there. NULL: nothing does. */
+	int (*stat)(struct maildir_reader *r, struct stat st[2], struct mbx_err *err);
 	/* Reads the side files of the folder in hand, after its list is complete, into the
 	 * record of the mailbox. */
 	int (*box)(struct maildir_reader *r, const struct user_folder *f, struct mbx_err *err);

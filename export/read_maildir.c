@@ -152,6 +152,27 @@ static int control(struct maildir_reader *r, const struct user_folder *f, struct
 
 /* The index of the folder in hand. */
 
+static int open_index_dir(struct dovecot_reader *d, struct tree *dir, struct mbx_err *err)
+{
+	return side_dir(d, &d->index, INDEX_NAME ".log", d->base.base.folder, dir, err);
+}
+
+/* Flags that the file names have not yet, keywords and modseqs change in the index only. */
+static int stat_index(struct maildir_reader *r, struct stat st[2], struct mbx_err *err)
+{
+	struct dovecot_reader *d = of(r);
+	struct tree dir;
+	int ret;
+
+	if (d->no_index)
+		return 0;
+	ret = open_index_dir(d, &dir, err);
+	if (ret == 1)
+		dovecot_index_stat(&dir, INDEX_NAME, st);
+	tree_release(&dir);
+	return ret < 0 ? -1 : 0;
+}
+
 /* Reads it; with --lock no server writes it meanwhile. 1, 0 if there is none, -1. */
 static int read_locked(struct dovecot_reader *d, struct mbx_err *err)
 {
@@ -159,7 +180,7 @@ static int read_locked(struct dovecot_reader *d, struct mbx_err *err)
 	unsigned seconds = d->base.base.opts.lock;
 	struct index_lock lock;
 	struct tree dir;
-	int ret = side_dir(d, &d->index, INDEX_NAME ".log", d->base.base.folder, &dir, err);
+	int ret = open_index_dir(d, &dir, err);
 
 	if (ret == 0)
 		(void)mbx_fail_code(err, ERR_USER, MBX_NOINPUT, "no directory of index files");
@@ -390,6 +411,7 @@ static const struct maildir_flavour flavour = {
 	.start = start,
 	.control = control,
 	.uidnext = read_index,
+	.stat = stat_index,
 	.box = box,
 	.message = message,
 	.release = release,

@@ -7,11 +7,12 @@
  * Driver "maildir": Dovecot's Maildir, layouts maildir++ and fs.
  *
  * Keys: those of export/dovecot_store.h, LAYOUT=maildir++|fs, INBOX=DIR. CONTROL= holds
- * dovecot-uidlist, dovecot-keywords, maildirsize and subscriptions. Taken and not needed: INDEX=,
- * ALT=.
+ * dovecot-uidlist, dovecot-keywords, maildirsize and subscriptions; INDEX= dovecot.index and its
+ * log. Taken and not needed: ALT=.
  *
- * Not told: modseqs, first-recent UID, keywords beyond the 26th (all in dovecot.index only), the
- * save date (the ctime of a file changes with every flag, so it is not taken for one).
+ * Modseqs and keywords beyond the 26th are told where there is an index: they are nowhere else.
+ * Not told: the save date (the ctime of a file changes with every flag, so it is not taken for
+ * one).
  */
 extern const struct store_reader reader_maildir;
 

@@ -520,6 +520,26 @@ class Broken(Base):
             self.assertEqual(message["body"], last[uid]["body"], uid)
         self.assertEqual([n for n in os.listdir(source.maildir) if n.endswith(".lock")], [])
 
+    def test_frozen_sees_what_only_the_index_has(self):
+        """The 27th keyword of a mailbox has no letter in file names."""
+        source = self.big_source()
+        imap = snapshot.Imap(source)
+        imap.ok("select", '"INBOX"')
+        for keyword in fill.KEYWORDS[:fill.MAILDIR_KEYWORDS]:
+            imap.ok("store", "1", "+FLAGS", "(%s)" % keyword)
+        names = sorted(os.listdir(source.maildir + "/cur"))
+        for keyword, want in ((None, 0), (fill.KEYWORDS[fill.MAILDIR_KEYWORDS], 75)):
+            exporter = subprocess.Popen([program("mbxexport"), "-u", "joe", "--frozen", store(source)],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        env=clean_environment())
+            exporter.stdout.read(1 << 20)
+            if keyword:
+                imap.ok("store", "1", "+FLAGS", "(%s)" % keyword)
+            text = exporter.communicate()[1].decode("utf-8", "replace")
+            self.assertEqual(exporter.returncode, want, text)
+        self.assertEqual(sorted(os.listdir(source.maildir + "/cur")), names)
+        imap.logout()
+
     def test_mail_arrives_while_reading(self):
         """No harm: what was there is there, and new mail has the UIDs that Dovecot gave it."""
         self.move_live()

@@ -405,9 +405,13 @@ static void change(void *ctx, const struct record *rec)
 #define THREE                                                                                      \
 	"f m/dovecot-uidlist 3 V5 N9 G" G1 "|1 :1|2 :2|3 :3|\nf m/new/1 a\nf m/cur/2:2, b\n"       \
 	"f m/cur/3:2,S c\nd m/.S/cur\n"
-#define S_BOX "B S v1 n1 x0 +invented +derived\nE 0 0\n"
+#define S_BOX        "B S v1 n1 x0 +invented +derived\nE 0 0\n"
+#define LOG(records) "i m/dovecot.index.log header 24 5; " records "\n"
+#define THREE_READ(box, more)                                                                      \
+	box "\nM 1 " more " n=1 s1 \"a\"\nM 2 " more " n=2 s1 \"b\"\nM 3 S" more                   \
+	    " n=3 s1 \"c\"\nE 3 0\n"
 
-static const struct {
+static const struct race {
 	const char *name;
 	enum record_kind at;
 	uint32_t uid;
@@ -463,25 +467,64 @@ static const struct {
 	      DONE(2, 3, 0, 0) },
 };
 
-START_TEST(race)
+/* Reads the Maildir with more in its tree and STORE while that happens. */
+static void run_race(const struct race *race, const char *more, const char *keys)
 {
 	struct treefix t;
 	struct buf out;
-	struct change c = { .tree = &t,
-		            .at = races[_i].at,
-		            .uid = races[_i].uid,
-		            .from = races[_i].from,
-		            .to = races[_i].to };
-	struct treefix_opts opts = { .frozen = races[_i].frozen, .hook = change, .ctx = &c };
+	struct change c = {
+		.tree = &t, .at = race->at, .uid = race->uid, .from = race->from, .to = race->to
+	};
+	struct treefix_opts opts = { .frozen = race->frozen, .hook = change, .ctx = &c };
 
 	treefix_make(&t, THREE);
+	treefix_add(&t, more);
 	buf_init(&out);
-	treefix_read(&t, &reader_maildir, "m", "", &opts, &out);
+	treefix_read(&t, &reader_maildir, "m", keys, &opts, &out);
 	ck_assert(c.done);
-	ck_assert_msg(strcmp(buf_str(&out), races[_i].expect) == 0, "%s:\n%s\nnot\n%s",
-	              races[_i].name, buf_str(&out), races[_i].expect);
+	ck_assert_msg(strcmp(buf_str(&out), race->expect) == 0, "%s:\n%s\nnot\n%s", race->name,
+	              buf_str(&out), race->expect);
 	buf_release(&out);
 	treefix_free(&t);
+}
+
+START_TEST(race)
+{
+	run_race(&races[_i], "", "");
+}
+END_TEST
+
+/* What a client changes in the index only. */
+static const struct {
+	const char *more, *keys; /* of the tree and the STORE */
+	struct race race;
+} index_races[] = {
+	{ LOG("append 1 2 3"),
+	  "",
+	  { "a keyword", REC_MSG, 3, NULL, LOG("append 1 2 3; kw +x 1 1"), false,
+	    THREE_READ("B INBOX v5 n9 x3 h2 r1", " q2") S_BOX DONE(2, 3, 0, 0) } },
+	{ LOG("append 1 2 3"),
+	  "",
+	  { "a keyword, frozen", REC_MSG, 3, NULL, LOG("append 1 2 3; kw +x 1 1"), true,
+	    THREE_READ("B INBOX v5 n9 x3 h2 r1", " q2") S_BOX "! 75\nZ 2 3 0 0 1 75\n" } },
+	{ "",
+	  "",
+	  { "the index appears, frozen", REC_BOX, 0, NULL, LOG("append 1 2 3"), true,
+	    THREE_READ("B INBOX v5 n9 x3", "") S_BOX "! 75\nZ 2 3 0 0 1 75\n" } },
+	{ "d x\n",
+	  ":INDEX=%/x",
+	  { "an index elsewhere, frozen", REC_MSG, 3, NULL,
+	    "i x/.INBOX/dovecot.index.log header 24 5; append 1 2 3; flags 2 2 88 00 0\n", true,
+	    THREE_READ("B INBOX v5 n9 x3", "") S_BOX "! 75\nZ 2 3 0 0 1 75\n" } },
+	{ "",
+	  ":INDEX=MEMORY",
+	  { "an index that the server does not use, frozen", REC_MSG, 3, NULL, LOG("append 1 2 3"),
+	    true, THREE_READ("B INBOX v5 n9 x3", "") S_BOX DONE(2, 3, 0, 0) } },
+};
+
+START_TEST(index_race)
+{
+	run_race(&index_races[_i].race, index_races[_i].more, index_races[_i].keys);
 }
 END_TEST
 
@@ -1150,6 +1193,7 @@ Suite *read_maildir_suite(void)
 	tcase_set_timeout(tc, 30);
 	tcase_add_loop_test(tc, rules, 0, ARRAY_SIZE(cases));
 	tcase_add_loop_test(tc, race, 0, ARRAY_SIZE(races));
+	tcase_add_loop_test(tc, index_race, 0, ARRAY_SIZE(index_races));
 	tcase_add_loop_test(tc, synced, 0, ARRAY_SIZE(syncs));
 	tcase_add_loop_test(tc, locked, 0, ARRAY_SIZE(locks));
 	tcase_add_test(tc, lock_signals);
