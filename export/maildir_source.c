@@ -381,7 +381,7 @@ static int open_box(struct user_reader *base, struct mbx_err *err)
 static int check_box(struct user_reader *base, struct mbx_err *err)
 {
 	struct maildir_reader *r = of(base);
-	struct uidlist_header now;
+	struct uidlist_header now = { 0 };
 	struct stat then_st, now_st;
 	struct tree dir;
 	int ret;
