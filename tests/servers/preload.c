@@ -1,9 +1,9 @@
 /*
  * Preloaded into the servers of the tests, for two things that need an installed package.
  *
- * Dovecot's login processes load their TLS module from the package's directory; the tests use no TLS, so
- * nothing has to be loaded. Courier's imapd tries for seconds to start a file alteration monitor; an error
- * here makes it go on without one.
+ * Dovecot's login processes load their TLS module from the package's directory; the tests use no
+ * TLS, so nothing has to be loaded. Courier's imapd tries for seconds to start a file alteration
+ * monitor; an error here makes it go on without one.
  */
 int ssl_module_load(const char **error_r);
 int FAMOpen(void *connection);
