@@ -301,9 +301,6 @@ int dbox_open_box(struct user_reader *base, struct mbx_err *err)
 
 	d->next = 0;
 	d->map_again = d->map_differs = false;
-	/* A parent in the list has no directory. */
-	if (f->noselect && d->by_list)
-		return 1;
 	ret = tree_open_sub(base_of(d, f), f->rel, &d->dir, err);
 	if (ret != 1)
 		return ret;

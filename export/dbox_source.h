@@ -29,7 +29,6 @@ struct dbox_reader {
 	struct user_reader base;
 	const struct dbox_kind *kind;
 	struct dovecot_store store;
-	bool by_list;      /* LAYOUT=index */
 	char *mailboxes;   /* "mailboxes/" */
 	struct tree index; /* INDEX=, or closed */
 	struct dbox_store *dbox;

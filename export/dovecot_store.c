@@ -1,6 +1,7 @@
 #include "export/dovecot_store.h"
 
 #include "format/codec/dict.h"
+#include "format/layout.h"
 #include "format/limits.h"
 #include "format/path.h"
 
@@ -36,34 +37,19 @@ void dovecot_release(struct dovecot_store *d)
 
 /* What the keys say. */
 
-static bool one_component(const char *name)
+int dovecot_read_layout(struct dovecot_store *d, const struct store_loc *loc, struct mbx_err *err)
 {
-	return *name != '\0' && strchr(name, '/') == NULL && strcmp(name, ".") != 0 &&
-	       strcmp(name, "..") != 0;
-}
+	struct layout l;
 
-int dovecot_read_naming(struct dovecot_store *d, const struct store_loc *loc, struct mbx_err *err)
-{
-	const char *escape = store_loc_key(loc, "ESCAPE");
-	const char *dirname = store_loc_key(loc, "DIRNAME");
-	const char *file = store_loc_key(loc, "SUBSCRIPTIONS");
-
-	if (dirname == NULL)
-		dirname = store_loc_key(loc, "FULLDIRNAME");
-	d->naming.charset = store_loc_key(loc, "UTF-8") != NULL ? FOLDER_UTF8 : FOLDER_MUTF7;
-	if (escape != NULL && (strlen(escape) != 1 || *escape == '/'))
-		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE,
-		                     "ESCAPE=%s: is not one character other than '/'", escape);
-	d->naming.escape = escape != NULL ? *escape : '\0';
-	if (dirname != NULL && !one_component(dirname))
-		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE,
-		                     "DIRNAME=%s: is no name of a directory", dirname);
-	if (file != NULL && !one_component(file))
-		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE,
-		                     "SUBSCRIPTIONS=%s: is no name of a file", file);
+	if (layout_read(&l, loc, err) < 0)
+		return -1;
+	d->naming = l.naming;
+	d->by_list = l.by_list;
+	d->no_index = l.no_index;
 	/* The location may be gone when the reader still runs. */
-	d->dirname = dirname != NULL ? xstrdup(dirname) : NULL;
-	d->naming.dirname = d->dirname;
+	d->dirname = l.dirname != NULL ? xstrdup(l.dirname) : NULL;
+	if (l.dirname != NULL)
+		d->naming.dirname = d->dirname;
 	return 0;
 }
 
@@ -392,9 +378,13 @@ static void take_acl(struct dovecot_store *d, const struct buf *data)
 void dovecot_acl(struct dovecot_store *d, const struct tree *base)
 {
 	const char *full = d->r->folder->rel;
-	char *rel = dovecot_without_dirname(d, full);
+	char *rel;
 	struct buf data;
 
+	/* A parent in the list has no directory. */
+	if (d->by_list && d->r->folder->noselect)
+		return;
+	rel = dovecot_without_dirname(d, full);
 	buf_init(&data);
 	read_acl(d, base, full, &data);
 	if (data.len == 0 && strcmp(rel, full) != 0)

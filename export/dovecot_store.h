@@ -33,6 +33,8 @@ struct dovecot_store {
 	struct user_reader *r; /* whose store it is */
 	struct folder_naming naming;
 	char *dirname;
+	bool by_list;        /* LAYOUT=index */
+	bool no_index;       /* INDEX=MEMORY */
 	struct tree control; /* CONTROL=, or closed */
 	/* METADATA, sorted by mailbox GUID and entry. */
 	struct dovecot_attribute *attributes;
@@ -43,8 +45,8 @@ struct dovecot_store {
 void dovecot_init(struct dovecot_store *d, struct user_reader *r);
 void dovecot_release(struct dovecot_store *d);
 
-/* Reads the keys for names into d->naming, but for the layout, which the reader sets. */
-int dovecot_read_naming(struct dovecot_store *d, const struct store_loc *loc, struct mbx_err *err);
+/* Reads the keys that format/layout.h has. */
+int dovecot_read_layout(struct dovecot_store *d, const struct store_loc *loc, struct mbx_err *err);
 /* Opens the directory that a key names, whose files have to be of the store's owner; t stays closed
  * without the key. */
 int dovecot_open_root(struct dovecot_store *d, const struct store_loc *loc, const char *key,

@@ -53,9 +53,7 @@ static void add_folder(struct walk *w, const char *path, bool noselect)
 /* Of INBOX, Inbox and inbox on disk, the server knows the first. */
 static bool is_inbox_name(const struct walk *w)
 {
-	const char *name = buf_str(&w->rel);
-
-	return strcmp(name + (*name == '.'), "INBOX") == 0;
+	return strcmp(buf_str(&w->rel), "INBOX") == 0;
 }
 
 static void add_inbox_folder(struct walk *w)
@@ -141,7 +139,6 @@ static bool is_wanted(const struct walk *w)
 static void visit_plus(struct walk *w, const char *name)
 {
 	struct user_reader *r = w->r;
-	const char *dirname = w->naming->dirname;
 	enum folder_result res;
 	struct mbx_err err;
 	struct buf path;
@@ -157,16 +154,14 @@ static void visit_plus(struct walk *w, const char *name)
 		return;
 	}
 	buf_init(&path);
-	if (!w->s->has_mail(&sub, dirname) && !w->s->is_marked(&sub, dirname)) {
+	if (!w->s->has_mail(&sub, NULL) && !w->s->is_marked(&sub)) {
 		user_say(r, REPORT_NOTE, "stray", NULL, "%s: is no folder", sub.path);
 		goto out;
 	}
 	res = name_folder(w, &sub, &path);
 	if (res == FOLDER_OK || res == FOLDER_RAW)
 		add_folder(w, buf_str(&path), false);
-	else if (res == FOLDER_SHADOWED && dirname != NULL && !w->has_inbox && is_inbox_name(w))
-		add_inbox_folder(w);
-	else if (res == FOLDER_SHADOWED && w->s->has_mail(&sub, dirname))
+	else if (res == FOLDER_SHADOWED && w->s->has_mail(&sub, NULL))
 		note_hidden(w, &sub);
 out:
 	buf_release(&path);

@@ -10,8 +10,8 @@
  *     maildir++   ".A.B": every such directory that has mail, or something that only folders have
  *     fs          "A/B": each directory; one without mail is a parent only (\NoSelect)
  *
- * What "has mail" means the kind of store says; with DIRNAME=x it lies in A/x. Names of what is
- * being staged or was put aside (.mbx-*) and of what Dovecot is about to delete are passed over.
+ * What "has mail" means the kind of store says; with DIRNAME=x (fs) it lies in A/x. Names of what
+ * is being staged or was put aside (.mbx-*) and of what Dovecot is about to delete are passed over.
  */
 struct folder_search {
 	struct user_reader *r;
@@ -25,7 +25,7 @@ struct folder_search {
 	/* Whether there is mail in directory sub of dir; sub is NULL for dir itself. */
 	bool (*has_mail)(const struct tree *dir, const char *sub);
 	/* maildir++: whether there is something else that only folders have. */
-	bool (*is_marked)(const struct tree *dir, const char *dirname);
+	bool (*is_marked)(const struct tree *dir);
 };
 
 /* Adds all of them to the reader, in any order. */

@@ -10,9 +10,9 @@ static bool has_mail(const struct tree *dir, const char *sub)
 }
 
 /* A maildir++ directory that is a folder even if nothing of it is there but its name. */
-static bool is_marked(const struct tree *dir, const char *dirname)
+static bool is_marked(const struct tree *dir)
 {
-	return folders_has(dir, dirname, "tmp") || folders_has(dir, NULL, "maildirfolder") ||
+	return folders_has(dir, NULL, "tmp") || folders_has(dir, NULL, "maildirfolder") ||
 	       folders_has(dir, NULL, "dovecot-uidlist") ||
 	       folders_has(dir, NULL, "courierimapuiddb");
 }
@@ -26,14 +26,13 @@ static bool add_inbox(struct user_reader *r, const struct folder_naming *naming)
 	const char *rel = "";
 
 	if (store->inbox.fd < 0 && dirname != NULL) {
-		char *folder =
-		    xasprintf("%s/%s", naming->layout == FOLDER_FS ? "INBOX" : ".INBOX", dirname);
+		char *folder = xasprintf("INBOX/%s", dirname);
 		bool in_folder = has_mail(&store->root, folder);
 
 		free(folder);
 		if (has_mail(&store->root, dirname))
 			rel = dirname;
-		/* With layout fs root/cur may be a folder. */
+		/* root/cur may be a folder. */
 		else if (in_folder || folders_has(&store->root, "cur", dirname))
 			return false;
 	}

@@ -29,18 +29,6 @@ static struct dbox_reader *of(struct user_reader *r)
 
 /* What the keys say. */
 
-static int read_layout(struct dbox_reader *d, const struct store_loc *loc, struct mbx_err *err)
-{
-	const char *layout = store_loc_key(loc, "LAYOUT");
-
-	d->store.naming.layout = FOLDER_FS;
-	d->by_list = layout != NULL && strcasecmp(layout, "index") == 0;
-	if (layout == NULL || d->by_list || strcasecmp(layout, "fs") == 0)
-		return 0;
-	return mbx_fail_code(err, ERR_FATAL, MBX_USAGE, "LAYOUT=%s: is neither fs nor index",
-	                     layout);
-}
-
 static int read_mailboxdir(struct dbox_reader *d, const struct store_loc *loc, struct mbx_err *err)
 {
 	const char *name = store_loc_key(loc, "MAILBOXDIR");
@@ -55,29 +43,6 @@ static int read_mailboxdir(struct dbox_reader *d, const struct store_loc *loc, s
 		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE,
 		                     "MAILBOXDIR=%s: is no name of a directory", name);
 	d->mailboxes = xasprintf("%.*s/", (int)len, name);
-	return 0;
-}
-
-/* Names, as the keys and Dovecot's own settings for dbox have them. */
-static int read_naming(struct dbox_reader *d, const struct store_loc *loc, struct mbx_err *err)
-{
-	struct dovecot_store *store = &d->store;
-
-	if (read_layout(d, loc, err) < 0 || read_mailboxdir(d, loc, err) < 0 ||
-	    dovecot_read_naming(store, loc, err) < 0)
-		return -1;
-	if (d->by_list) {
-		free(store->dirname);
-		store->dirname = NULL;
-		if (store->naming.escape == '\0')
-			store->naming.escape = LISTINDEX_ESCAPE;
-		/* No name is one of a directory: there are no directories called by names. */
-		store->naming.dirname = "/";
-		return 0;
-	}
-	if (store->dirname == NULL)
-		store->dirname = xstrdup("dbox-Mails");
-	store->naming.dirname = store->dirname;
 	return 0;
 }
 
@@ -151,7 +116,6 @@ static int open_alt(struct dbox_reader *d, const struct store_loc *loc, struct m
 
 static int open_roots(struct dbox_reader *d, const struct store_loc *loc, struct mbx_err *err)
 {
-	const char *index = store_loc_key(loc, "INDEX");
 	int ret = tree_open_root(loc->root, &d->base.store->root, err);
 
 	if (ret == 0)
@@ -159,17 +123,11 @@ static int open_roots(struct dbox_reader *d, const struct store_loc *loc, struct
 		                     loc->root);
 	if (ret < 0)
 		return -1;
-	if (index != NULL && strcasecmp(index, "MEMORY") == 0)
-		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE,
-		                     "INDEX=%s: a dbox is nothing without its index files", index);
 	if (dovecot_open_root(&d->store, loc, "CONTROL", &d->store.control, err) < 0 ||
 	    dovecot_open_root(&d->store, loc, "INDEX", &d->index, err) < 0 ||
 	    open_late_root(d, loc, "INBOX", &d->base.store->inbox, err) < 0 ||
 	    open_late_root(d, loc, "ATTACHMENTS", &d->dbox->attachments, err) < 0)
 		return -1;
-	if (d->by_list && d->base.store->inbox.fd >= 0)
-		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE,
-		                     "INBOX= has no meaning with LAYOUT=index");
 	return open_alt(d, loc, err);
 }
 
@@ -210,7 +168,7 @@ static int find_folders(struct dbox_reader *d, const struct store_loc *loc, stru
 		    err, ERR_USER,
 		    d->kind->has_map && dbox_map_unused(d->map) != 0 ? MBX_IOERR : MBX_NOINPUT,
 		    "%s: is no dbox: it has no %s", d->base.store->root.path, d->mailboxes);
-	if (ret == 1 && d->by_list)
+	if (ret == 1 && d->store.by_list)
 		ret = dbox_find_by_list(d, list != NULL ? list : LISTINDEX_FILE, &mailboxes, err);
 	else if (ret == 1)
 		ret = find_by_names(d, &mailboxes, err);
@@ -267,9 +225,9 @@ static int start(struct user_reader *r, const struct store_loc *loc, struct mbx_
 	struct dbox_reader *d = of(r);
 	const struct tree *files;
 
-	if (read_naming(d, loc, err) < 0 || read_encrypted(d, loc, err) < 0 ||
-	    open_roots(d, loc, err) < 0 || open_storage(d, err) < 0 ||
-	    find_folders(d, loc, err) < 0)
+	if (dovecot_read_layout(&d->store, loc, err) < 0 || read_mailboxdir(d, loc, err) < 0 ||
+	    read_encrypted(d, loc, err) < 0 || open_roots(d, loc, err) < 0 ||
+	    open_storage(d, err) < 0 || find_folders(d, loc, err) < 0)
 		return -1;
 	files = d->store.control.fd >= 0 ? &d->store.control : &r->store->root;
 	if (dovecot_account(&d->store, loc, files, "subscriptions", guid_of, err) < 0)

@@ -23,7 +23,7 @@ struct dovecot_reader {
 	struct maildir_reader base;
 	struct dovecot_store store;
 	struct tree index; /* INDEX=, or closed */
-	bool no_index;     /* INDEX=MEMORY */
+	bool no_index;     /* there are no index files */
 	/* The folder in hand. */
 	const char *keywords[DOVECOT_KEYWORDS];
 	struct dindex *ix;     /* NULL if there is none that counts */
@@ -37,24 +37,6 @@ static const char *const keys[] = { DOVECOT_KEYS, "INBOX=", "ALT=", NULL };
 static struct dovecot_reader *of(struct maildir_reader *r)
 {
 	return (struct dovecot_reader *)r;
-}
-
-static int read_layout(struct dovecot_reader *d, const struct store_loc *loc, struct mbx_err *err)
-{
-	const char *layout = store_loc_key(loc, "LAYOUT");
-
-	d->store.naming.layout = FOLDER_MAILDIRPP;
-	if (layout == NULL || strcasecmp(layout, "maildir++") == 0)
-		return 0;
-	if (strcasecmp(layout, "index") == 0)
-		return mbx_fail_code(err, ERR_FATAL, MBX_UNAVAIL,
-		                     "LAYOUT=index is not available for maildir stores");
-	if (strcasecmp(layout, "fs") != 0)
-		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE,
-		                     "LAYOUT=%s: is neither maildir++ nor fs", layout);
-	d->store.naming.layout = FOLDER_FS;
-	d->base.base.known |= FIELD_NOSELECT;
-	return 0;
 }
 
 /* For METADATA: a list that turned out void has a GUID too, and these entries were of this mailbox.
@@ -83,7 +65,7 @@ static int open_index_root(struct dovecot_reader *d, const struct store_loc *loc
 	const char *path = store_loc_key(loc, "INDEX");
 	struct stat st;
 
-	d->no_index = path != NULL && strcmp(path, "MEMORY") == 0;
+	d->no_index = d->store.no_index;
 	if (path == NULL || d->no_index)
 		return 0;
 	if (stat(path, &st) < 0 && errno == ENOENT) {
@@ -99,8 +81,11 @@ static int start(struct maildir_reader *r, const struct store_loc *loc, struct m
 	struct user_store *store = r->base.store;
 	const struct tree *files;
 
-	if (read_layout(of(r), loc, err) < 0 || dovecot_read_naming(d, loc, err) < 0 ||
-	    dovecot_open_root(d, loc, "CONTROL", &d->control, err) < 0 ||
+	if (dovecot_read_layout(d, loc, err) < 0)
+		return -1;
+	if (d->naming.layout == FOLDER_FS)
+		r->base.known |= FIELD_NOSELECT;
+	if (dovecot_open_root(d, loc, "CONTROL", &d->control, err) < 0 ||
 	    open_index_root(of(r), loc, err) < 0 ||
 	    dovecot_open_root(d, loc, "INBOX", &store->inbox, err) < 0 ||
 	    maildir_find_folders(r, &d->naming, err) < 0)

@@ -28,7 +28,6 @@ struct mbox_reader {
 	struct zone *zone;
 	struct tree index; /* INDEX=, or closed */
 	char *inbox_file;  /* what INBOX= is called in store->inbox, or NULL */
-	bool no_index;     /* INDEX=MEMORY */
 	bool inbox_alone;  /* there is no root: no folders, nothing of the account */
 	/* The folder in hand. */
 	struct mbox_box *box;
@@ -61,17 +60,6 @@ static int read_zone(struct mbox_reader *m, const struct store_loc *loc, struct 
 		         "that of the server",
 		         zone_name(m->zone));
 	return 0;
-}
-
-static int read_layout(struct mbox_reader *m, const struct store_loc *loc, struct mbx_err *err)
-{
-	const char *layout = store_loc_key(loc, "LAYOUT");
-
-	m->store.naming.layout = FOLDER_FILES;
-	if (layout == NULL || strcasecmp(layout, "fs") == 0)
-		return 0;
-	return mbx_fail_code(err, ERR_FATAL, MBX_USAGE, "LAYOUT=%s: an mbox has layout fs alone",
-	                     layout);
 }
 
 /* The directory that holds a file that the administrator names; what is in it has to be of the
@@ -135,16 +123,6 @@ static int open_roots(struct mbox_reader *m, const struct store_loc *loc, struct
 	return ret < 0 ? -1 : 0;
 }
 
-static int open_index(struct mbox_reader *m, const struct store_loc *loc, struct mbx_err *err)
-{
-	const char *index = store_loc_key(loc, "INDEX");
-
-	m->no_index = index != NULL && strcasecmp(index, "MEMORY") == 0;
-	if (m->no_index)
-		return 0;
-	return dovecot_open_root(&m->store, loc, "INDEX", &m->index, err);
-}
-
 /* The directory of a folder's index files and rights below its root: "A/.imap/B". Caller frees. */
 static char *side_rel(const struct mbox_reader *m, const struct user_folder *f)
 {
@@ -172,7 +150,7 @@ static int open_index_dir(const struct mbox_reader *m, const struct user_folder 
 	int ret;
 
 	tree_init(dir);
-	if (m->no_index || (m->inbox_alone && m->index.fd < 0))
+	if (m->store.no_index || (m->inbox_alone && m->index.fd < 0))
 		return 0;
 	rel = side_rel(m, f);
 	ret = tree_open_sub(root, rel, dir, err);
@@ -228,10 +206,10 @@ static int start(struct user_reader *r, const struct store_loc *loc, struct mbx_
 	struct dovecot_store *d = &m->store;
 	bool has_inbox;
 
-	if (read_layout(m, loc, err) < 0 || dovecot_read_naming(d, loc, err) < 0 ||
-	    read_zone(m, loc, err) < 0 || open_roots(m, loc, err) < 0 ||
+	if (dovecot_read_layout(d, loc, err) < 0 || read_zone(m, loc, err) < 0 ||
+	    open_roots(m, loc, err) < 0 ||
 	    dovecot_open_root(d, loc, "CONTROL", &d->control, err) < 0 ||
-	    open_index(m, loc, err) < 0)
+	    (!d->no_index && dovecot_open_root(d, loc, "INDEX", &m->index, err) < 0))
 		return -1;
 	has_inbox = m->inbox_file != NULL;
 	if (has_inbox)

@@ -280,6 +280,15 @@ bool store_spec_needs_user(const struct store_spec *spec)
 	return template_any(spec->location, is_name_variable);
 }
 
+const char *store_spec_key(const struct store_spec *spec, const char *name)
+{
+	for (size_t i = 0; i < spec->key_count; i++) {
+		if (strcmp(spec->keys[i].name, name) == 0)
+			return spec->keys[i].value != NULL ? spec->keys[i].value : "";
+	}
+	return NULL;
+}
+
 /* 1: known as it stands; 0: not known; -1: known, but with (or without) a value. */
 static int key_known(const struct store_key *key, const char *const *known)
 {

@@ -31,6 +31,8 @@ bool store_spec_has_variables(const struct store_spec *spec);
 /* The location holds a %-variable: who is wanted has to be said (-u -F -A). "~" alone does not
  * demand it: it means the caller's own home. */
 bool store_spec_needs_user(const struct store_spec *spec);
+/* The value of a key as it stands: NULL: not given; "" for a flag. */
+const char *store_spec_key(const struct store_spec *spec, const char *name);
 /* known: NULL-ended list of key names, '=' at the end of those that take a value. 64 otherwise. */
 int store_spec_check_keys(const struct store_spec *spec, const char *const *known,
                           struct mbx_err *err);

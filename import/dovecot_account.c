@@ -4,6 +4,7 @@
 #include "format/codec/acl.h"
 #include "format/codec/dict.h"
 #include "format/codec/subs.h"
+#include "format/layout.h"
 #include "format/limits.h"
 #include "format/path.h"
 #include "import/beneath.h"
@@ -16,7 +17,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -555,29 +555,16 @@ int dovecot_put_account(struct dovecot_account *a, struct user_writer *w, struct
 
 /* ---- keys ---- */
 
-int dovecot_writer_naming(struct user_writer *w, enum folder_layout layout, struct mbx_err *err)
+int dovecot_writer_layout(struct user_writer *w, struct mbx_err *err)
 {
-	const char *wanted = store_loc_key(w->loc, "LAYOUT");
-	const char *escape = store_loc_key(w->loc, "ESCAPE");
-	const char *dirname = store_loc_key(w->loc, "DIRNAME");
+	struct layout l;
 
-	if (wanted == NULL)
-		w->naming.layout = layout;
-	else if (strcasecmp(wanted, "maildir++") == 0)
-		w->naming.layout = FOLDER_MAILDIRPP;
-	else if (strcasecmp(wanted, "fs") == 0 || w->by_guid)
-		w->naming.layout = FOLDER_FS;
-	else
-		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE, "LAYOUT=%s: not maildir++ or fs",
-		                     wanted);
-	if (escape != NULL && (strlen(escape) != 1 || escape[0] == '/' || escape[0] == '.'))
-		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE, "ESCAPE=%s: not one character",
-		                     escape);
-	if (dirname != NULL && (dirname[0] == '\0' || strchr(dirname, '/') != NULL))
-		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE, "DIRNAME=%s: not a name", dirname);
-	w->naming.charset = store_loc_key(w->loc, "UTF-8") != NULL ? FOLDER_UTF8 : FOLDER_MUTF7;
-	w->naming.escape = escape == NULL ? '\0' : escape[0];
-	w->naming.dirname = w->box_dirname = dirname;
+	if (layout_read(&l, w->loc, err) < 0)
+		return -1;
+	w->naming = l.naming;
+	w->box_dirname = l.dirname;
+	w->by_guid = l.by_list;
+	w->no_index = l.no_index;
 	w->inbox_name = w->naming.layout != FOLDER_MAILDIRPP ? "INBOX" : ".INBOX";
 	return 0;
 }
@@ -598,14 +585,11 @@ int dovecot_open_place(struct user_writer *w, const char *key, bool within, stru
 
 int dovecot_open_places(struct user_writer *w, struct mbx_err *err)
 {
-	const char *index = store_loc_key(w->loc, "INDEX");
-	bool memory = index != NULL && strcmp(index, "MEMORY") == 0;
-
 	/* A file is the driver's own matter. */
 	if ((w->naming.layout != FOLDER_FILES &&
 	     dovecot_open_place(w, "INBOX", false, &w->inbox, err) < 0) ||
 	    dovecot_open_place(w, "CONTROL", false, &w->control, err) < 0 ||
-	    (!memory && dovecot_open_place(w, "INDEX", true, &w->index, err) < 0))
+	    (!w->no_index && dovecot_open_place(w, "INDEX", true, &w->index, err) < 0))
 		return -1;
 	return 0;
 }

@@ -25,9 +25,9 @@ struct dovecot_account {
 void dovecot_account_init(struct dovecot_account *a);
 void dovecot_account_release(struct dovecot_account *a);
 
-/* LAYOUT=, ESCAPE=, UTF-8, DIRNAME= into w->naming (layout: the default). 64 for what is none. */
-int dovecot_writer_naming(struct user_writer *w, enum folder_layout layout, struct mbx_err *err);
-/* INBOX=, CONTROL=, INDEX= into w->inbox, control, index. */
+/* What format/layout.h tells into w->naming, box_dirname, by_guid and no_index. */
+int dovecot_writer_layout(struct user_writer *w, struct mbx_err *err);
+/* INBOX=, CONTROL=, INDEX= into w->inbox, control, index; judges a list of mailboxes. */
 int dovecot_open_places(struct user_writer *w, struct mbx_err *err);
 /* One more key. Naming the mail root itself moves nothing. within: it may lie in INBOX= or
  * CONTROL=.

@@ -80,6 +80,7 @@ struct user_writer {
 	const char *box_dirname; /* the level that holds the mail of a mailbox; NULL: none */
 	/* Mailboxes lie in directories called by their GUID: LAYOUT=index. */
 	bool by_guid;
+	bool no_index;               /* the server keeps none: INDEX=MEMORY */
 	const char *inbox_name;      /* of INBOX where it is a folder like others */
 	bool inbox_in_root;          /* but its mail is in the mail root itself */
 	struct place inbox, control; /* INBOX=, CONTROL= */

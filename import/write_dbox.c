@@ -1,7 +1,6 @@
 #include "import/write_dbox.h"
 
 #include "format/base/le.h"
-#include "format/codec/listindex.h"
 #include "format/digest.h"
 #include "format/path.h"
 #include "import/dbox_user.h"
@@ -12,7 +11,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 
 #define HAS_UIDL  1 /* flags of the header extensions */
@@ -328,25 +326,13 @@ static void release(struct user_writer *w)
 static int read_keys(struct dbox_user *u, struct mbx_err *err)
 {
 	struct user_writer *w = &u->w;
-	const char *layout = store_loc_key(w->loc, "LAYOUT");
 	const char *below = store_loc_key(w->loc, "MAILBOXDIR");
 	char *text;
 
-	w->by_guid = layout != NULL && strcasecmp(layout, "index") == 0;
-	if (layout != NULL && strcasecmp(layout, "fs") != 0 && !w->by_guid)
-		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE, "LAYOUT=%s: not fs or index",
-		                     layout);
-	if (dovecot_writer_naming(w, FOLDER_FS, err) < 0)
+	if (dovecot_writer_layout(w, err) < 0)
 		return -1;
 	if (below != NULL && (below[0] == '\0' || below[0] == '.' || strchr(below, '/') != NULL))
 		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE, "MAILBOXDIR=%s: not a name", below);
-	w->naming.apart = true;
-	if (w->by_guid) {
-		w->naming.dirname = w->box_dirname = NULL;
-		w->naming.escape = LISTINDEX_ESCAPE;
-	} else if (w->box_dirname == NULL) {
-		w->naming.dirname = w->box_dirname = "dbox-Mails";
-	}
 	text = xasprintf("%s/", below == NULL ? "mailboxes" : below);
 	w->box_prefix = arena_strdup(&w->keep, text);
 	free(text);

@@ -24,7 +24,6 @@ struct dovecot {
 	struct side_file uidlist;
 	struct buf header;
 	struct box_index index;
-	bool no_index; /* INDEX=MEMORY */
 	char *keywords[DOVECOT_KEYWORDS];
 	unsigned keyword_count;
 };
@@ -117,7 +116,7 @@ static uint32_t keywords(struct maildir_user *u, const struct rec_msg *msg)
 
 		if (letter < DOVECOT_KEYWORDS)
 			letters |= 1u << letter;
-		else if (d->no_index)
+		else if (u->w.no_index)
 			losses_add(u->w.opts.losses, "keywords", path_in_hand(u),
 			           "beyond the 26th of a mailbox, or no word, as %s",
 			           msg->keywords[i]);
@@ -163,7 +162,7 @@ static int message(struct maildir_user *u, const struct out_msg *msg, const char
 	(void)uidlist_put(&d->uidlist.rows, &e);
 	if (sidefile_flush(&d->uidlist, &d->header, err) < 0)
 		return -1;
-	return d->no_index ? 0 : box_index_add(&d->index, &u->w, rec, NULL, err);
+	return u->w.no_index ? 0 : box_index_add(&d->index, &u->w, rec, NULL, err);
 }
 
 static int write_keywords(struct maildir_user *u, struct mbx_err *err)
@@ -187,7 +186,7 @@ static bool needs_index(const struct dovecot *d)
 {
 	const struct user_writer *w = &d->m.w;
 
-	return !d->no_index && (w->box.highestmodseq != 0 || w->box.first_recent != 0 ||
+	return !w->no_index && (w->box.highestmodseq != 0 || w->box.first_recent != 0 ||
 	                        dindex_out_keyword_count(d->index.out) > DOVECOT_KEYWORDS);
 }
 
@@ -243,13 +242,12 @@ static int writer_open(const struct store_loc *loc, const struct writer_opts *op
 	struct user_writer *w = &d->m.w;
 
 	d->m.flavour = &dovecot_flavour;
-	d->no_index = in_memory(loc);
 	sidefile_init(&d->uidlist);
 	box_index_init(&d->index);
 	dovecot_account_init(&d->account);
 	if (maildir_user_open(&d->m, &exist_kind, loc, opts, err) < 0 ||
-	    dovecot_writer_naming(w, FOLDER_MAILDIRPP, err) < 0 ||
-	    dovecot_open_places(w, err) < 0 || exist_judge(w, err) < 0) {
+	    dovecot_writer_layout(w, err) < 0 || dovecot_open_places(w, err) < 0 ||
+	    exist_judge(w, err) < 0) {
 		user_writer_free(w);
 		return -1;
 	}

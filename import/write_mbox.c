@@ -16,7 +16,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -610,19 +609,12 @@ static int writer_open(const struct store_loc *loc, const struct writer_opts *op
 	buf_init(&m->from);
 	dovecot_account_init(&m->account);
 	m->account.subscriptions = ".subscriptions";
-	m->account.uidvalidity_dir = ".imap";
-	if (user_writer_open(w, loc, opts, err) < 0 ||
-	    dovecot_writer_naming(w, FOLDER_FILES, err) < 0)
-		goto fail;
-	if (w->naming.layout == FOLDER_MAILDIRPP) {
-		mbx_fail_code(err, ERR_FATAL, MBX_USAGE, "LAYOUT=%s: an mbox has layout fs alone",
-		              store_loc_key(loc, "LAYOUT"));
-		goto fail;
-	}
-	w->naming.layout = FOLDER_FILES;
-	if (open_zone(m, err) < 0 || dovecot_open_places(w, err) < 0 || open_inbox(m, err) < 0 ||
+	if (user_writer_open(w, loc, opts, err) < 0 || dovecot_writer_layout(w, err) < 0 ||
+	    open_zone(m, err) < 0 || dovecot_open_places(w, err) < 0 || open_inbox(m, err) < 0 ||
 	    exist_judge(w, err) < 0)
 		goto fail;
+	if (!w->control.used && w->box_dirname == NULL)
+		m->account.uidvalidity_dir = ".imap";
 	*sink_r = &w->sink;
 	return 0;
 fail:

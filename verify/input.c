@@ -3,8 +3,7 @@
 #include "format/archive/archive.h"
 #include "format/base/mem.h"
 #include "format/base/xio.h"
-#include "format/codec/folder.h"
-#include "format/codec/listindex.h"
+#include "format/layout.h"
 #include "format/options.h"
 #include "format/prefetch.h"
 #include "format/report.h"
@@ -13,7 +12,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -55,15 +53,32 @@ static int open_archive_file(struct input *in, struct mbx_err *err)
 	return 0;
 }
 
+/* How the STORE names folders. */
+static int read_naming(struct input *in, struct mbx_err *err)
+{
+	struct layout l;
+
+	if (strcmp(in->driver->name, "courier") == 0) {
+		in->naming = (struct folder_naming){ .layout = FOLDER_MAILDIRPP,
+			                             .charset = FOLDER_UTF8_BASIC };
+		return 0;
+	}
+	if (layout_of(&l, in->spec, err) < 0)
+		return -1;
+	in->naming = l.naming;
+	return 0;
+}
+
 int input_init(struct input *in, const struct options *o, const char *text, struct mbx_err *err)
 {
 	*in = (struct input){ .o = o, .text = text, .fd = -1 };
 	in->driver = driver_of(text);
 	if (in->driver == NULL)
 		return open_archive_file(in, err);
-	if (store_spec_parse(text, &in->spec, err) < 0)
+	if (store_spec_parse(text, &in->spec, err) < 0 ||
+	    store_spec_check_keys(in->spec, in->driver->keys, err) < 0)
 		return -1;
-	return store_spec_check_keys(in->spec, in->driver->keys, err);
+	return read_naming(in, err);
 }
 
 void input_release(struct input *in)
@@ -201,47 +216,12 @@ const struct archive_summary *input_summary(const struct input *in)
 	return in->archive != NULL ? archive_source_summary(in->archive) : NULL;
 }
 
-/* The value of a key of the STORE, "" for a flag, NULL if it was not given. */
-static const char *key_value(const struct store_spec *spec, const char *name)
-{
-	for (size_t i = 0; i < spec->key_count; i++) {
-		if (strcmp(spec->keys[i].name, name) == 0)
-			return spec->keys[i].value != NULL ? spec->keys[i].value : "";
-	}
-	return NULL;
-}
-
 bool input_parts(const struct input *in)
 {
-	return in->spec != NULL && strcmp(in->driver->name, "mbox") == 0;
+	return in->naming.layout == FOLDER_FILES && in->naming.dirname == NULL;
 }
 
 bool input_layout(const struct input *in, const char *path, struct buf *out)
 {
-	struct folder_naming naming = { .layout = FOLDER_MAILDIRPP, .charset = FOLDER_MUTF7 };
-	const char *layout = key_value(in->spec, "LAYOUT");
-	const char *escape = key_value(in->spec, "ESCAPE");
-
-	if (strcmp(in->driver->name, "courier") == 0)
-		naming.charset = FOLDER_UTF8_BASIC;
-	else if (key_value(in->spec, "UTF-8") != NULL)
-		naming.charset = FOLDER_UTF8;
-	if (layout != NULL && strcasecmp(layout, "fs") == 0)
-		naming.layout = FOLDER_FS;
-	if (escape != NULL)
-		naming.escape = *escape;
-	naming.dirname = key_value(in->spec, "DIRNAME");
-	if (strcmp(in->driver->name, "sdbox") == 0 || strcmp(in->driver->name, "mdbox") == 0) {
-		naming.layout = FOLDER_FS;
-		naming.apart = true;
-		if (layout != NULL && strcasecmp(layout, "index") == 0) {
-			naming.dirname = NULL;
-			naming.escape = LISTINDEX_ESCAPE;
-		} else if (naming.dirname == NULL) {
-			naming.dirname = "dbox-Mails";
-		}
-	}
-	if (strcmp(in->driver->name, "mbox") == 0)
-		naming.layout = FOLDER_FILES;
-	return folder_map_path(&naming, path, out);
+	return folder_map_path(&in->naming, path, out);
 }

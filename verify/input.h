@@ -3,6 +3,7 @@
 
 #include "export/store_reader.h"
 #include "format/base/buf.h"
+#include "format/codec/folder.h"
 #include "format/namemap.h"
 #include "format/stream.h"
 
@@ -24,7 +25,8 @@ struct input {
 
 	struct store_spec *spec; /* NULL: an archive */
 	const struct store_reader *driver;
-	int fd; /* of an archive; -1 */
+	struct folder_naming naming; /* of the STORE; strings are spec's */
+	int fd;                      /* of an archive; -1 */
 	struct source *stream;
 	struct source *archive; /* stream itself, or what it wraps */
 
@@ -62,9 +64,9 @@ void input_note(struct input *in, const struct record *rec);
 /* After the stream gave 0; NULL for a STORE. */
 const struct archive_summary *input_summary(const struct input *in);
 
-/* Appends what the STORE's folder layout makes of a path; false if it cannot hold it as it is. */
 /* Do mailboxes lie elsewhere if one is above them (folder_unpart())? */
 bool input_parts(const struct input *in);
+/* Appends what the STORE's folder layout makes of a path; false if it cannot hold it as it is. */
 bool input_layout(const struct input *in, const char *path, struct buf *out);
 
 #endif

@@ -245,7 +245,6 @@ static const struct {
 	  "f m/cur/1:2,S x\nf m/cur/2:2, y\nf m/dovecot-uidlist 3 V7 N4294967295|9 :1|\n", "m", "",
 	  "B INBOX v1 n3 x2 +invented +derived\nM 1 S n=1 s1 \"x\"\nM 2  n=2 s1 \"y\"\nE 2 0\n" DONE(
 	      1, 2, 0, 0) },
-	{ "LAYOUT=index is not there yet", "d m/cur\n", "m", ":LAYOUT=index", "? 69\n" },
 	{ "LAYOUT=what", "d m/cur\n", "m", ":LAYOUT=what", "? 64\n" },
 	{ "of several INBOXes with DIRNAME the one in capitals",
 	  "d m/inbox/x/cur\nd m/Inbox/x/cur\nd m/INBOX/x/cur\nd m/InBox/x/cur\n", "m",

@@ -111,7 +111,7 @@ START_TEST(key_places)
 	       "B INBOX v7 n10 x1 r4 +derived\n" ONE_MSG "E 1 0\n" DONE(1, 1, 0, 0));
 	expect(&t, "m", ":TZ=UTC:INBOX=%/var/nobody", NULL,
 	       "B A v1 n1 x0 r1 +invented +derived\nE 0 0\n" DONE(1, 0, 0, 0));
-	expect(&t, "d", ":TZ=UTC:DIRNAME=x", NULL,
+	expect(&t, "d", ":TZ=UTC:INDEX=MEMORY:DIRNAME=x", NULL,
 	       "B A v7 n10 x1 r4 +derived\n" ONE_MSG "E 1 0\n"
 	       "B A/B v1 n1 x0 r1 +invented +derived\nE 0 0\n" DONE(2, 1, 0, 0));
 	expect(&t, "m", ":LAYOUT=maildir++", NULL, "? 64\n");

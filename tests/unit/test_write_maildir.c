@@ -99,9 +99,9 @@ static const struct {
 	{ "maildir:%s/Maildir:INBOX=%s/in/joe",
 	  { "in/joe/cur", "in/joe/dovecot-uidlist", "Maildir/.Sent/cur",
 	    "Maildir/subscriptions" } },
-	{ "maildir:%s/Maildir:DIRNAME=mb",
-	  { "Maildir/.INBOX/mb/cur", "Maildir/.INBOX/mb/dovecot-uidlist",
-	    "Maildir/.Sent/mb/cur" } },
+	{ "maildir:%s/Maildir:LAYOUT=fs:DIRNAME=mb:CONTROL=%s/c",
+	  { "Maildir/INBOX/mb/cur", "Maildir/Sent/mb/cur", "Maildir/Sent/2001/mb/new",
+	    "c/Sent/2001/dovecot-uidlist" } },
 	{ "maildir:%s/Maildir:SUBSCRIPTIONS=subs:ATTRIBUTES=%s/a/b:SIEVE=%s/s:ACTIVE=%s/act/x",
 	  { "Maildir/subs", "a/b", "s/main.sieve", "act/x" } },
 };

@@ -41,7 +41,6 @@ static const struct {
 	{ "maildir", "joe/Maildir", ":LAYOUT=fs" },
 	{ "maildir", "joe/Maildir", ":UTF-8" },
 	{ "maildir", "joe/Maildir", ":LAYOUT=fs:UTF-8:DIRNAME=dm" },
-	{ "maildir", "joe/Maildir", ":DIRNAME=dm" },
 	{ "maildir", "joe/Maildir", ":ESCAPE=+" },
 	{ "maildir", "joe/Maildir", ":CONTROL=%s/control:INBOX=%s/inbox" },
 	{ "maildir", "joe/Maildir", ":LAYOUT=fs:CONTROL=%s/control:DIRNAME=dm" },
