@@ -44,6 +44,7 @@ int dovecot_read_layout(struct dovecot_store *d, const struct store_loc *loc, st
 	if (layout_read(&l, loc, err) < 0)
 		return -1;
 	d->naming = l.naming;
+	d->full_dirname = l.full_dirname;
 	d->by_list = l.by_list;
 	d->no_index = l.no_index;
 	/* The location may be gone when the reader still runs. */

@@ -16,9 +16,10 @@ struct walk {
 
 static bool passed_over(const struct walk *w, const char *name)
 {
-	return strncmp(name, ".mbx-", 5) == 0 || strcmp(name, ".imap") == 0 ||
-	       strcmp(name, ".subscriptions") == 0 ||
-	       (w->naming->dirname != NULL && strcmp(name, w->naming->dirname) == 0);
+	const char *dirname = w->naming->dirname;
+
+	return strncmp(name, ".mbx-", 5) == 0 || strcmp(name, ".subscriptions") == 0 ||
+	       strcmp(name, dirname != NULL ? dirname : ".imap") == 0;
 }
 
 #define LOOK_BYTES (64u * 1024)
@@ -40,12 +41,11 @@ static bool may_be_mbox(const struct tree *t, const char *name)
 	return may;
 }
 
+/* Without INBOX= the server takes the file inbox, and none of other spelling, nor with DIRNAME= one
+ * in a directory. */
 static bool is_inbox_file(const struct walk *w)
 {
-	const char *rel = buf_str(&w->rel);
-
-	return w->naming->dirname == NULL ? strcmp(rel, "inbox") == 0
-	                                  : strncmp(rel, "INBOX/", strlen("INBOX/")) == 0;
+	return strcmp(buf_str(&w->rel), "inbox") == 0 && !w->has_inbox;
 }
 
 /* Adds what w->rel names: a file, or a directory that is a parent only. */
@@ -67,8 +67,7 @@ static void add(struct walk *w, const struct tree *t, const char *name, bool nos
 		user_add_folder(w->r, buf_str(&path), buf_str(&w->rel), noselect);
 		break;
 	case FOLDER_SHADOWED:
-		/* Without INBOX= the server takes the file inbox, and none of other spelling. */
-		if (!noselect && !w->has_inbox && is_inbox_file(w))
+		if (!noselect && is_inbox_file(w))
 			user_add_folder(w->r, "INBOX", buf_str(&w->rel), false);
 		else if (!noselect)
 			user_unreadable_text(w->r, NULL, "%s/%s: is hidden by INBOX", t->path,
@@ -85,11 +84,13 @@ static void add(struct walk *w, const struct tree *t, const char *name, bool nos
 
 static void visit_file(struct walk *w, const struct tree *t, const char *name)
 {
-	if (w->naming->dirname != NULL)
+	if (w->naming->dirname != NULL && !is_inbox_file(w))
 		user_say(w->r, REPORT_NOTE, "stray", NULL, "%s/%s: is no mailbox", t->path, name);
 	else if (!may_be_mbox(t, name))
 		user_say(w->r, name[0] == '.' ? REPORT_NOTE : REPORT_WARNING, "stray", NULL,
 		         "%s/%s: is no mbox, and left out", t->path, name);
+	else if (w->naming->dirname != NULL)
+		user_add_folder(w->r, "INBOX", buf_str(&w->rel), false);
 	else
 		add(w, t, name, false);
 }

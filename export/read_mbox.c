@@ -123,22 +123,30 @@ static int open_roots(struct mbox_reader *m, const struct store_loc *loc, struct
 	return ret < 0 ? -1 : 0;
 }
 
-/* The directory of a folder's index files and rights below its root: "A/.imap/B". Caller frees. */
+/* The directory of a folder's index files and rights below their roots: "A/.imap/B", that of INBOX
+ * is called so whatever its file is. With DIRNAME= mailboxes have directories of their own. Caller
+ * frees. */
 static char *side_rel(const struct mbox_reader *m, const struct user_folder *f)
 {
-	const char *name;
-	size_t dir;
+	const struct dovecot_store *d = &m->store;
+	char *rel = path_is_inbox(f->path) ? xstrdup("INBOX") : dovecot_without_dirname(d, f->rel);
+	const char *name = strrchr(rel, '/');
+	char *side;
 
-	/* Whatever its file is called. */
-	if (path_is_inbox(f->path) && (m->store.dirname == NULL || f->rel[0] == '\0'))
-		return xstrdup(".imap/INBOX");
-	/* With DIRNAME= they lie below INDEX=, in directories of their own. */
-	if (m->store.dirname != NULL)
-		return dovecot_without_dirname(&m->store, f->rel);
-	name = strrchr(f->rel, '/');
-	name = name == NULL ? f->rel : name + 1;
-	dir = (size_t)(name - f->rel);
-	return xasprintf("%.*s.imap/%s", (int)dir, f->rel, name);
+	name = name == NULL ? rel : name + 1;
+	if (d->dirname == NULL)
+		side = xasprintf("%.*s.imap/%s", (int)(name - rel), rel, name);
+	else
+		side = xasprintf("%s%s%s", rel, d->full_dirname ? "/" : "",
+		                 d->full_dirname ? d->dirname : "");
+	free(rel);
+	return side;
+}
+
+/* With DIRNAME= there is nothing beside the files, so what is not moved by its key is nowhere. */
+static bool has_side(const struct mbox_reader *m, const struct tree *moved)
+{
+	return moved->fd >= 0 || (m->store.dirname == NULL && !m->inbox_alone);
 }
 
 /* Opens the directory of a folder's index files: 1, 0 if there is none, -1. */
@@ -150,7 +158,7 @@ static int open_index_dir(const struct mbox_reader *m, const struct user_folder 
 	int ret;
 
 	tree_init(dir);
-	if (m->store.no_index || (m->inbox_alone && m->index.fd < 0))
+	if (m->store.no_index || !has_side(m, &m->index))
 		return 0;
 	rel = side_rel(m, f);
 	ret = tree_open_sub(root, rel, dir, err);
@@ -449,7 +457,7 @@ static int open_box(struct user_reader *r, struct mbx_err *err)
 		return ret;
 	m->keywords =
 	    arena_alloc(&r->box_arena, (m->box->state.words.count + 1) * sizeof(*m->keywords));
-	if (!m->inbox_alone) {
+	if (!m->inbox_alone && has_side(m, &m->store.control)) {
 		rel = side_rel(m, r->folder);
 		dovecot_acl_in(&m->store, base, rel);
 		free(rel);

@@ -563,6 +563,7 @@ int dovecot_writer_layout(struct user_writer *w, struct mbx_err *err)
 		return -1;
 	w->naming = l.naming;
 	w->box_dirname = l.dirname;
+	w->side_dirname = l.full_dirname ? l.dirname : NULL;
 	w->by_guid = l.by_list;
 	w->no_index = l.no_index;
 	w->inbox_name = w->naming.layout != FOLDER_MAILDIRPP ? "INBOX" : ".INBOX";

@@ -349,11 +349,12 @@ int exist_judge_box(struct user_writer *w, const struct out_box *box, struct mbx
 	struct place place;
 	int rc;
 
-	if (w->exist->files)
-		return judge_file(w, box->name, err);
 	box_place(w, box, &place);
-	rc = refuse_mount(w, place.root, box->name, err);
-	if (rc == 0)
+	if (w->exist->files)
+		rc = judge_file(w, place.rel, err);
+	else
+		rc = refuse_mount(w, place.root, box->name, err);
+	if (rc == 0 && !w->exist->files)
 		rc = judge_dir(w, place.root, place.rel, err);
 	if (rc == 0 && w->alt.used) {
 		char *rel = place_rel(&w->alt, place.rel);
@@ -513,7 +514,7 @@ static int merge_folder(struct user_writer *w, struct puts *p, size_t root, cons
 static int merge_side(struct user_writer *w, struct puts *p, const struct place *place,
                       const struct out_box *box, struct mbx_err *err)
 {
-	char *rel = place_rel(place, box_side_name(w, box));
+	char *rel = place_rel(place, box->side);
 	int rc = 0;
 
 	if (stage_has_tree(w->stage, place->root) &&
@@ -555,6 +556,18 @@ static void merge_beside(struct user_writer *w, struct puts *p, const struct pla
 	free(rel);
 }
 
+/* What a mailbox that is a file has below CONTROL= and INDEX=, where mailboxes below it have theirs
+ * too: with DIRNAME=. */
+static int merge_sides(struct user_writer *w, struct puts *p, const struct out_box *box,
+                       struct mbx_err *err)
+{
+	if (w->control.used && merge_side(w, p, &w->control, box, err) < 0)
+		return -1;
+	return w->index.used && !same_place(&w->index, &w->control)
+	           ? merge_side(w, p, &w->index, box, err)
+	           : 0;
+}
+
 /* A mailbox that is a file, and what lies in its other directories. */
 static int merge_file(struct user_writer *w, struct puts *p, const struct out_box *box,
                       struct mbx_err *err)
@@ -562,14 +575,20 @@ static int merge_file(struct user_writer *w, struct puts *p, const struct out_bo
 	static char root_rel[1];
 	const struct place root = { .used = true, .rel = root_rel };
 	const struct place *const places[] = { &root, &w->control, &w->index };
+	struct place file;
 
-	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+	if (w->box_dirname != NULL && merge_sides(w, p, box, err) < 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(places) && w->box_dirname == NULL; i++) {
 		if (places[i]->used)
-			merge_beside(w, p, places[i], box_side_name(w, box), err);
+			merge_beside(w, p, places[i], box->side, err);
 	}
 	/* INBOX= was planned as a place. */
-	if (box->name[0] != '\0')
-		replace(w, p, 0, box->name);
+	if (box->name[0] == '\0')
+		return 0;
+	box_place(w, box, &file);
+	replace(w, p, 0, file.rel);
+	free(file.rel);
 	return 0;
 }
 

@@ -308,7 +308,8 @@ static void choose_name(struct user_writer *w, const char *path, struct buf *nam
 	if (!w->by_guid)
 		buf_puts(name, w->box_prefix);
 	exact = folder_from_path(&w->naming, path, name);
-	if (w->naming.layout == FOLDER_FILES && part_from_files(w, path, name))
+	if (w->naming.layout == FOLDER_FILES && w->box_dirname == NULL &&
+	    part_from_files(w, path, name))
 		exact = false;
 	if (!w->by_guid && name_in_use(w, buf_str(name))) {
 		exact = false;
@@ -340,9 +341,18 @@ static bool in_own_inbox(const struct user_writer *w, const struct out_box *box)
 	return box->name[0] == '\0' && w->inbox.used;
 }
 
+/* The level below its directory that holds the mail; NULL: none. That of INBOX may be a file
+ * without one. */
+static const char *mail_level(const struct user_writer *w, const struct out_box *box)
+{
+	bool plain = box->name[0] == '\0' || (w->exist->files && path_is_inbox(box->path));
+
+	return plain ? NULL : w->box_dirname;
+}
+
 void box_place(const struct user_writer *w, const struct out_box *box, struct place *place_r)
 {
-	const char *dirname = w->box_dirname;
+	const char *level = mail_level(w, box);
 
 	place_r->used = true;
 	if (in_own_inbox(w, box)) {
@@ -352,15 +362,7 @@ void box_place(const struct user_writer *w, const struct out_box *box, struct pl
 	}
 	place_r->root = 0;
 	place_r->rel =
-	    xasprintf("%s%s%s", box->name, dirname == NULL || box->name[0] == '\0' ? "" : "/",
-	              dirname == NULL ? "" : dirname);
-}
-
-const char *box_side_name(const struct user_writer *w, const struct out_box *box)
-{
-	if (box->side != NULL)
-		return box->side;
-	return box->name[0] == '\0' ? w->inbox_name : box->name;
+	    xasprintf("%s%s%s", box->name, level == NULL ? "" : "/", level == NULL ? "" : level);
 }
 
 int box_make_dir(struct user_writer *w, struct mbx_err *err)
@@ -377,7 +379,7 @@ int box_make_dir(struct user_writer *w, struct mbx_err *err)
 
 int box_make_side(struct user_writer *w, const struct place *place, struct mbx_err *err)
 {
-	char *rel = place_rel(place, box_side_name(w, box_in_hand(w)));
+	char *rel = place_rel(place, box_in_hand(w)->side);
 	const struct place side = { .used = true, .root = place->root, .rel = rel };
 	int fd = place_dir(w, &side, err);
 
@@ -447,17 +449,26 @@ static void place_by_guid(struct user_writer *w, const struct rec_box *rec, stru
 	buf_release(&name);
 }
 
-/* "A/.imap/B" for A/B: where a mailbox that is a file has its other files. */
-static const char *side_of_file(struct user_writer *w, const struct out_box *box)
+/* Its directory below CONTROL= and INDEX=. A mailbox that is a file, and has no directory of its
+ * own, has it in one that such files share: "A/.imap/B" for A/B. */
+static const char *name_side(struct user_writer *w, const struct out_box *box)
 {
-	const char *name = path_is_inbox(box->path) ? "INBOX" : box->name;
-	const char *slash = strrchr(name, '/');
-	const char *base = slash == NULL ? name : slash + 1;
-	char *side = xasprintf("%.*s.imap/%s", (int)(base - name), name, base);
-	const char *kept = arena_strdup(&w->keep, side);
+	const char *name = box->name[0] == '\0' ? w->inbox_name : box->name, *base;
+	char *side;
 
+	if (w->exist->files && path_is_inbox(box->path))
+		name = "INBOX";
+	base = strrchr(name, '/');
+	base = base == NULL ? name : base + 1;
+	if (w->exist->files && w->box_dirname == NULL)
+		side = xasprintf("%.*s.imap/%s", (int)(base - name), name, base);
+	else if (w->side_dirname != NULL)
+		side = xasprintf("%s/%s", name, w->side_dirname);
+	else
+		return name;
+	name = arena_strdup(&w->keep, side);
 	free(side);
-	return kept;
+	return name;
 }
 
 /* Enters a mailbox under its name. */
@@ -468,8 +479,6 @@ static struct out_box *enter_box(struct user_writer *w, const struct rec_box *re
 	box->path = arena_strdup(&w->keep, rec->path);
 	box->name = arena_strdup(&w->keep, name);
 	box->noselect = rec->noselect;
-	if (w->exist->files)
-		box->side = side_of_file(w, box);
 	if (rec->noselect && (w->naming.layout == FOLDER_MAILDIRPP || name[0] == '\0'))
 		box->name = NULL; /* in maildir++ that is what has children and no directory */
 	box->uidvalidity = rec->uidvalidity != 0 ? rec->uidvalidity : 1;
@@ -479,6 +488,8 @@ static struct out_box *enter_box(struct user_writer *w, const struct rec_box *re
 		derive_guid(w, rec, box->guid);
 	if (w->by_guid)
 		place_by_guid(w, rec, box);
+	if (box->name != NULL)
+		box->side = name_side(w, box);
 	index_box(w, w->box_count - 1);
 	w->box.uidvalidity = box->uidvalidity;
 	w->box.uidnext = rec->uidnext;
@@ -786,7 +797,7 @@ int user_writer_open(struct user_writer *w, const struct store_loc *loc,
 	w->opts = *opts;
 	w->dry = opts->dry_run;
 	w->box.dirfd = -1;
-	w->box_prefix = "";
+	w->box_prefix = w->inbox_name = "";
 	arena_init(&w->keep);
 	return stage_open(loc->root, &stage, &w->stage, err);
 }

@@ -36,7 +36,7 @@ struct out_box {
 	const char *path, *name; /* encoded path; directory (mbox: file) below the root, "" for
 	                          * INBOX in it, NULL for a parent that has none */
 	const char *list_name;   /* with by_guid: what it is called in the list of mailboxes */
-	const char *side; /* its directory below CONTROL= and INDEX=, where it has an own one */
+	const char *side;        /* its directory below CONTROL= and INDEX= */
 	unsigned char guid[16];
 	uint32_t uidvalidity;
 	bool noselect;
@@ -76,8 +76,9 @@ struct user_writer {
 	struct writer_opts opts;
 	struct stage *stage;
 	struct folder_naming naming;
-	const char *box_prefix;  /* what names begin with ("mailboxes/"); "" if nothing */
-	const char *box_dirname; /* the level that holds the mail of a mailbox; NULL: none */
+	const char *box_prefix;   /* what names begin with ("mailboxes/"); "" if nothing */
+	const char *box_dirname;  /* the level that holds the mail of a mailbox; NULL: none */
+	const char *side_dirname; /* the same below CONTROL= and INDEX= */
 	/* Mailboxes lie in directories called by their GUID: LAYOUT=index. */
 	bool by_guid;
 	bool no_index;               /* the server keeps none: INDEX=MEMORY */
@@ -158,10 +159,9 @@ void user_wrote_file(const struct user_writer *w, int dirfd, uint64_t size);
 /* Where a mailbox went; NULL if it did not come. */
 const struct out_box *user_box(const struct user_writer *w, const char *path);
 const struct out_box *box_in_hand(const struct user_writer *w);
-/* The place of a mailbox's directory (with box_dirname in it). Caller frees place_r->rel. */
+/* The place of a mailbox's directory, or file (with box_dirname in it). Caller frees place_r->rel.
+ */
 void box_place(const struct user_writer *w, const struct out_box *box, struct place *place_r);
-/* Its name below CONTROL= and INDEX=. */
-const char *box_side_name(const struct user_writer *w, const struct out_box *box);
 /* Makes and opens the directory of the mailbox in hand, as box.dirfd. Nothing in a dry run. */
 int box_make_dir(struct user_writer *w, struct mbx_err *err);
 /* The same below CONTROL= or INDEX=; the caller closes it. */

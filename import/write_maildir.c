@@ -266,10 +266,10 @@ static uint32_t caps(const struct store_loc *loc)
 }
 
 static const char *const keys[] = {
-	"LAYOUT=",     "CONTROL=",       "INBOX=",      "DIRNAME=",     "UTF-8",
-	"INDEX=",      "INDEXPVT=",      "INDEXCACHE=", "VOLATILEDIR=", "LISTINDEX=",
-	"NO-NOSELECT", "ITERINDEX",      "ESCAPE=",     "ATTRIBUTES=",  "SIEVE=",
-	"ACTIVE=",     "SUBSCRIPTIONS=", "ALT=",        "BROKENCHAR=",  NULL,
+	"LAYOUT=",   "CONTROL=",    "INBOX=",      "DIRNAME=",     "FULLDIRNAME=", "UTF-8",
+	"INDEX=",    "INDEXPVT=",   "INDEXCACHE=", "VOLATILEDIR=", "LISTINDEX=",   "NO-NOSELECT",
+	"ITERINDEX", "ESCAPE=",     "ATTRIBUTES=", "SIEVE=",       "ACTIVE=",      "SUBSCRIPTIONS=",
+	"ALT=",      "BROKENCHAR=", NULL,
 };
 
 const struct store_writer writer_maildir = {

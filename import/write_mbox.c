@@ -131,35 +131,45 @@ static enum exist_what judge(int dirfd, const char *dir, const char *name)
 }
 
 static const char *const none[] = { NULL };
+static const char *const own[] = { "dovecot-acl", NULL }; /* below CONTROL=, with DIRNAME= */
 static const struct exist_kind kind = {
 	.judge = judge,
 	.mail_dirs = none,
-	.own = none,
+	.own = own,
 	.lasting = none,
 	.files = true,
 };
 
 /* ---- mailboxes ---- */
 
-/* The directory of a mailbox's file in the staged tree; *name_r is what it is called there. */
-static int open_parent(struct mbox_user *m, const struct out_box *box, const char **name_r,
+/* The directory of a mailbox's file in the staged tree; *name_r is what it is called there, and to
+ * be freed. */
+static int open_parent(struct mbox_user *m, const struct out_box *box, char **name_r,
                        struct mbx_err *err)
 {
-	struct place at = { .used = true };
-	const char *slash;
+	struct place file;
+	char *slash;
 	int fd;
 
 	if (box->name[0] == '\0') {
-		*name_r = "tree";
+		*name_r = xstrdup("tree");
 		fd = fcntl(stage_dir(m->w.stage, m->inbox.root), F_DUPFD_CLOEXEC, 0);
 		return fd >= 0 ? fd : mbx_fail(err, ERR_USER, errno, "open staging");
 	}
-	slash = strrchr(box->name, '/');
-	*name_r = slash == NULL ? box->name : slash + 1;
-	at.rel = xstrndup(box->name, slash == NULL ? 0 : (size_t)(slash - box->name));
-	fd = place_dir(&m->w, &at, err);
-	free(at.rel);
+	box_place(&m->w, box, &file);
+	slash = strrchr(file.rel, '/');
+	*name_r = xstrdup(slash == NULL ? file.rel : slash + 1);
+	*(slash == NULL ? file.rel : slash) = '\0';
+	fd = place_dir(&m->w, &file, err);
+	free(file.rel);
 	return fd;
+}
+
+/* Where a mailbox has its rights. With DIRNAME= the server takes the directory of the file for one
+ * of CONTROL= only. */
+static bool has_control(const struct user_writer *w)
+{
+	return w->control.used || w->box_dirname == NULL;
 }
 
 static int open_files(struct mbox_user *m, struct mbx_err *err)
@@ -167,18 +177,25 @@ static int open_files(struct mbox_user *m, struct mbx_err *err)
 	static char root_rel[1];
 	const struct place root = { .used = true, .rel = root_rel };
 	struct user_writer *w = &m->w;
-	const char *name;
+	char *name = NULL;
 	int dirfd;
 
 	if (w->dry)
 		return 0;
 	dirfd = open_parent(m, box_in_hand(w), &name, err);
-	if (dirfd < 0)
+	if (dirfd < 0) {
+		free(name);
 		return -1;
+	}
 	m->fd = sys_openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
 	                   stage_file_mode(w->stage));
+	free(name);
 	if (m->fd < 0)
 		mbx_fail(err, ERR_USER, errno, "create %s", box_in_hand(w)->name);
+	if (m->fd >= 0 && !has_control(w)) {
+		w->box.dirfd = dirfd;
+		return 0;
+	}
 	close_quietly(dirfd);
 	if (m->fd < 0)
 		return -1;
@@ -201,9 +218,10 @@ static int begin_box(struct user_writer *w, const struct rec_box *rec, struct mb
 	struct mbox_user *m = of(w);
 	struct rec_box plain = *rec;
 
-	if (rec->noselect && rec->acl_count > 0) {
+	if (rec->acl_count > 0 && (rec->noselect || !has_control(w))) {
 		losses_add(w->opts.losses, "acl", rec->path,
-		           "a parent without a mailbox of its own has no rights");
+		           rec->noselect ? "a parent without a mailbox of its own has no rights"
+		                         : "with DIRNAME= there is no place for it but CONTROL=");
 		plain.acl_count = 0;
 	}
 	if (!rec->noselect) {
@@ -256,6 +274,8 @@ static int write_index(struct mbox_user *m, struct mbx_err *err)
 	unsigned char header[HEADER_BYTES] = { 0 };
 	const void *headers[] = { header };
 
+	if (m->w.no_index)
+		return 0;
 	memcpy(header + HEADER_BYTES - 16, box_in_hand(&m->w)->guid, 16);
 	return box_index_write(&m->index, &m->w, headers, err);
 }
@@ -456,18 +476,18 @@ static const struct body_ops again_ops = {
 /* Opens the file of a mailbox that was written, or is. */
 static int open_written(struct mbox_user *m, uint32_t number, struct mbx_err *err)
 {
-	const char *name;
-	int dirfd, fd;
+	char *name = NULL;
+	int dirfd, fd = -1;
 
 	if (mbox_out_flush(&m->out, err) < 0)
 		return -1;
 	dirfd = open_parent(m, &m->w.boxes[number], &name, err);
-	if (dirfd < 0)
-		return -1;
-	fd = beneath_open(dirfd, name, O_RDONLY, 0);
-	if (fd < 0)
+	if (dirfd >= 0)
+		fd = beneath_open(dirfd, name, O_RDONLY, 0);
+	if (dirfd >= 0 && fd < 0)
 		mbx_fail(err, ERR_USER, errno, "open %s", name);
 	close_quietly(dirfd);
+	free(name);
 	return fd;
 }
 
@@ -634,9 +654,10 @@ static uint32_t caps(const struct store_loc *loc)
 }
 
 static const char *const keys[] = {
-	"LAYOUT=",     "CONTROL=",       "INBOX=",      "UTF-8",     "INDEX=",      "INDEXPVT=",
-	"INDEXCACHE=", "VOLATILEDIR=",   "LISTINDEX=",  "ESCAPE=",   "ATTRIBUTES=", "SIEVE=",
-	"ACTIVE=",     "SUBSCRIPTIONS=", "NO-NOSELECT", "ITERINDEX", "TZ=",         NULL,
+	"LAYOUT=",   "CONTROL=",     "INBOX=",      "UTF-8",       "INDEX=",         "INDEXPVT=",
+	"DIRNAME=",  "FULLDIRNAME=", "BROKENCHAR=", "INDEXCACHE=", "VOLATILEDIR=",   "LISTINDEX=",
+	"ESCAPE=",   "ATTRIBUTES=",  "SIEVE=",      "ACTIVE=",     "SUBSCRIPTIONS=", "NO-NOSELECT",
+	"ITERINDEX", "TZ=",          NULL,
 };
 
 const struct store_writer writer_mbox = {

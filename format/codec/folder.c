@@ -101,7 +101,7 @@ static bool internal_level(const struct folder_naming *naming, struct slice leve
 {
 	if (naming->layout == FOLDER_MAILDIRPP)
 		return false;
-	if (naming->layout == FOLDER_FILES && (naming->dirname == NULL || internal_file(level)))
+	if (naming->layout == FOLDER_FILES && naming->dirname == NULL)
 		return internal_file(level);
 	if (naming->dirname != NULL && naming->dirname[0] != '\0')
 		return slice_is(level, naming->dirname);
@@ -211,7 +211,8 @@ static bool reserved(const struct folder_naming *naming, struct slice level, boo
 	if (naming->layout == FOLDER_MAILDIRPP)
 		return false;
 	if (naming->layout == FOLDER_FILES)
-		return internal_file(level) || (first && in_list(root_files, level));
+		return ((!has_dirname || first) && internal_file(level)) ||
+		       (first && in_list(root_files, level));
 	return !naming->apart && ((!has_dirname && in_list(folder_files, level)) ||
 	                          (first && in_list(root_files, level)));
 }

@@ -27,7 +27,8 @@ enum folder_layout {
 	FOLDER_MAILDIRPP,
 	FOLDER_FS,
 	/* fs with a file a mailbox (mbox): ".imap", ".subscriptions" and names that end in ".lock"
-	 * are the server's; cur, new, tmp and the files of a Maildir are not. */
+	 * are the server's, unless each has a directory of its own (dirname); cur, new, tmp and the
+	 * files of a Maildir are not. */
 	FOLDER_FILES
 };
 

@@ -17,7 +17,8 @@ run 0 mbxexport -u joe -o m.mbx maildir:M
 
 # There and back, INBOX elsewhere, in a time zone with summer time.
 from=m.mbx
-for step in mbox:B1:INBOX=var/joe:TZ=Europe/Berlin mbox:B2:TZ=America/New_York mbox:B3:INDEX=i:TZ=Europe/Berlin maildir:M2; do
+for step in mbox:B1:INBOX=var/joe:TZ=Europe/Berlin mbox:B2:TZ=America/New_York mbox:B3:INDEX=i:TZ=Europe/Berlin \
+	mbox:B4:INDEX=i4:FULLDIRNAME=x:TZ=UTC maildir:M2; do
 	name=${step#*:}
 	name=${name%%:*}
 	run 0 mbximport -u joe -i "$from" "$step"
@@ -47,6 +48,13 @@ cp var/joe spool/joe
 cp B1/Trash spool/ann
 run 0 mbxexport -A -o all.mbx mbox:spool/%u:TZ=Europe/Berlin
 check "two users" [ "$(mbxverify --tally all.mbx 2>err | cut -f 1 | sort -u | grep -c .)" = 2 ]
+for keys in DIRNAME=x FULLDIRNAME=x; do
+	run 64 mbxexport -u joe -o x.mbx mbox:B1:$keys
+	says 'an mbox needs INDEX= with it'
+	run 64 mbximport -u joe -i m.mbx mbox:L:$keys
+	says 'an mbox needs INDEX= with it'
+done
+check "nothing written" absent L
 run 64 mbxexport -u joe -o x.mbx mbox:B1:TZ=Nowhere/Land
 says 'knows no such time zone'
 run 0 mbxexport -u joe -o x.mbx mbox:B1

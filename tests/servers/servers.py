@@ -172,6 +172,7 @@ class Kind(typing.NamedTuple):
 
 # Fields of a Dovecot user with more plugins (without imap_acl, which pop3 would not load).
 PLUGINS, ESCAPE = "userdb_mail_plugins=acl,zlib,listescape", ":ESCAPE=\\"
+APART = ":INDEX={home}/index:CONTROL={home}/control"
 ATTACHED = "userdb_mail_attachment_dir={home}/attached userdb_mail_attachment_min_size=1k"
 # Logs of index files that are rotated, and main index files that are written, after a few changes.
 ROTATING = ("userdb_mail_index_log_rotate_max_size=1k userdb_mail_index_log_rotate_min_size=512 "
@@ -272,6 +273,7 @@ plugin {{
         "maildir++-utf8": Kind(4, "maildir:{home}/Maildir:UTF-8"),
         "maildir++-control": Kind(4, "maildir:{home}/Maildir:CONTROL={home}/control:INDEX={home}/index"),
         "fs-dirname": Kind(4, "maildir:{home}/Maildir:LAYOUT=fs:DIRNAME=mBoX"),
+        "fs-fulldirname": Kind(4, "maildir:{home}/Maildir:LAYOUT=fs:FULLDIRNAME=mBoX" + APART),
         "maildir++-gz": Kind(4, "maildir:{home}/Maildir", "userdb_zlib_save=gz " + PLUGINS, ESCAPE),
         "maildir++-bz2": Kind(4, "maildir:{home}/Maildir", "userdb_zlib_save=bz2 " + PLUGINS, ESCAPE),
         "maildir++-zstd": Kind(4, "maildir:{home}/Maildir", "userdb_zlib_save=zstd " + PLUGINS, ESCAPE),
@@ -279,11 +281,13 @@ plugin {{
         "sdbox-index": Kind(4, "sdbox:{home}/sdbox:INDEX={home}/index"),
         "sdbox-control": Kind(4, "sdbox:{home}/sdbox:CONTROL={home}/control:UTF-8"),
         "sdbox-dirname": Kind(4, "sdbox:{home}/sdbox:DIRNAME=mBoX"),
+        "sdbox-fulldirname": Kind(4, "sdbox:{home}/sdbox:FULLDIRNAME=mBoX" + APART),
         "sdbox-alt": Kind(4, "sdbox:{home}/sdbox:ALT={home}/alt"),
         "sdbox-gz": Kind(4, "sdbox:{home}/sdbox", "userdb_zlib_save=gz " + PLUGINS, ESCAPE),
         "sdbox-lz4": Kind(4, "sdbox:{home}/sdbox", "userdb_zlib_save=lz4 " + PLUGINS, ESCAPE),
         "sdbox-attached": Kind(4, "sdbox:{home}/sdbox", ATTACHED, "", ":ATTACHMENTS={home}/attached"),
         "mdbox-index": Kind(4, "mdbox:{home}/mdbox:INDEX={home}/index:CONTROL={home}/control"),
+        "mdbox-fulldirname": Kind(4, "mdbox:{home}/mdbox:FULLDIRNAME=mBoX" + APART),
         "mdbox-alt": Kind(4, "mdbox:{home}/mdbox:ALT={home}/alt"),
         "mdbox-small": Kind(8, "mdbox:{home}/mdbox", "userdb_mdbox_rotate_size=1k"),
         "mdbox-zstd": Kind(4, "mdbox:{home}/mdbox", "userdb_zlib_save=zstd " + PLUGINS, ESCAPE),
@@ -295,6 +299,9 @@ plugin {{
         "sdbox-list": Kind(4, "sdbox:{home}/sdbox:LAYOUT=index"),
         "mdbox-list": Kind(4, "mdbox:{home}/mdbox:LAYOUT=index"),
         "mbox-index": Kind(4, "mbox:{home}/mail:INBOX={home}/inbox:INDEX={home}/index:UTF-8", PLUGINS, ESCAPE),
+        "mbox-dirname": Kind(4, "mbox:{home}/mail:INBOX={home}/inbox:DIRNAME=mBoX:INDEX={home}/index",
+                             PLUGINS, ESCAPE),
+        "mbox-fulldirname": Kind(4, "mbox:{home}/mail:FULLDIRNAME=mBoX" + APART, PLUGINS, ESCAPE),
         "mbox-escape": Kind(4, "mbox:{home}/mail:INBOX={home}/inbox", PLUGINS, ESCAPE),
         "mdbox-attached": Kind(4, "mdbox:{home}/mdbox", ATTACHED, "", ":ATTACHMENTS={home}/attached"),
     }

@@ -114,6 +114,20 @@ START_TEST(key_places)
 	expect(&t, "d", ":TZ=UTC:INDEX=MEMORY:DIRNAME=x", NULL,
 	       "B A v7 n10 x1 r4 +derived\n" ONE_MSG "E 1 0\n"
 	       "B A/B v1 n1 x0 r1 +invented +derived\nE 0 0\n" DONE(2, 1, 0, 0));
+	/* INBOX is the file inbox, even so; names of files are free for directories. */
+	treefix_add(&t, "f d/inbox " ONE "\nf d/INBOX/x \nf d/A/y.lock/x \n"
+	                "f c/A/dovecot-acl user=bob l|\nf c/INBOX/dovecot-acl user=eve l|\n"
+	                "f c/A/x/dovecot-acl user=ann l|\nf d/A/dovecot-acl user=no l|\n");
+	expect(&t, "d", ":TZ=UTC:INDEX=MEMORY:DIRNAME=x:CONTROL=%/c", NULL,
+	       "A 0 A\nB INBOX v7 n10 x1 r4 +derived acl=user=eve:l;\n" ONE_MSG "E 1 0\n"
+	       "B A v7 n10 x1 r4 +derived acl=user=bob:l;\n" ONE_MSG "E 1 0\n"
+	       "B A/B v1 n1 x0 r1 +invented +derived\nE 0 0\n"
+	       "B A/y.lock v1 n1 x0 r1 +invented +derived\nE 0 0\n" DONE(4, 2, 1, 0));
+	expect(&t, "d", ":TZ=UTC:INDEX=MEMORY:FULLDIRNAME=x:CONTROL=%/c:INBOX=%/var/joe", NULL,
+	       "A 0 A\nB INBOX v7 n10 x1 r4 +derived\n" ONE_MSG "E 1 0\n"
+	       "B A v7 n10 x1 r4 +derived acl=user=ann:l;\n" ONE_MSG "E 1 0\n"
+	       "B A/B v1 n1 x0 r1 +invented +derived\nE 0 0\n"
+	       "B A/y.lock v1 n1 x0 r1 +invented +derived\nE 0 0\n" DONE(4, 2, 1, 0));
 	expect(&t, "m", ":LAYOUT=maildir++", NULL, "? 64\n");
 	expect(&t, "m", ":TZ=Nowhere/Land", NULL, "? 64\n");
 	treefix_free(&t);

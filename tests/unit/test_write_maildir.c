@@ -102,6 +102,9 @@ static const struct {
 	{ "maildir:%s/Maildir:LAYOUT=fs:DIRNAME=mb:CONTROL=%s/c",
 	  { "Maildir/INBOX/mb/cur", "Maildir/Sent/mb/cur", "Maildir/Sent/2001/mb/new",
 	    "c/Sent/2001/dovecot-uidlist" } },
+	{ "maildir:%s/Maildir:LAYOUT=fs:FULLDIRNAME=mb:CONTROL=%s/c:INDEX=%s/i",
+	  { "Maildir/Sent/2001/mb/cur", "c/INBOX/mb/dovecot-uidlist",
+	    "c/Sent/2001/mb/dovecot-uidlist", "c/subscriptions" } },
 	{ "maildir:%s/Maildir:SUBSCRIPTIONS=subs:ATTRIBUTES=%s/a/b:SIEVE=%s/s:ACTIVE=%s/act/x",
 	  { "Maildir/subs", "a/b", "s/main.sieve", "act/x" } },
 };

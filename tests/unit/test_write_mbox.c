@@ -159,7 +159,7 @@ END_TEST
 
 static const struct {
 	const char *store;
-	const char *has[4]; /* paths below top */
+	const char *has[5]; /* paths below top */
 } layouts[] = {
 	{ "mbox:%s/mail:INBOX=%s/var/joe:TZ=UTC",
 	  { "var/joe", "mail/Sent~c16bc82b/2001", "mail/.imap/INBOX/dovecot.index" } },
@@ -168,6 +168,14 @@ static const struct {
 	{ "mbox:%s/mail:INDEX=%s/i:CONTROL=%s/c:TZ=UTC",
 	  { "mail/inbox", "i/.imap/INBOX/dovecot.index", "c/.subscriptions",
 	    "c/.imap/INBOX/dovecot-acl" } },
+	{ "mbox:%s/mail:DIRNAME=x:INDEX=%s/i:CONTROL=%s/c:TZ=UTC",
+	  { "mail/inbox", "mail/Sent/x", "mail/Sent/2001/x", "i/Sent/2001/dovecot.index",
+	    "c/INBOX/dovecot-acl" } },
+	{ "mbox:%s/mail:INBOX=%s/var/joe:FULLDIRNAME=x:INDEX=%s/i:CONTROL=%s/i:TZ=UTC",
+	  { "var/joe", "mail/Sent/2001/x", "i/INBOX/x/dovecot.index", "i/INBOX/x/dovecot-acl",
+	    "i/dovecot-uidvalidity" } },
+	{ "mbox:%s/mail:DIRNAME=x:INDEX=MEMORY:TZ=UTC",
+	  { "mail/Sent/2001/x", "mail/.subscriptions", "mail/dovecot-uidvalidity" } },
 };
 
 START_TEST(places)
@@ -177,7 +185,8 @@ START_TEST(places)
 }
 END_TEST
 
-#define MAIL "From a Thu Nov 29 01:01:00 2001\n\nx\n\n"
+#define DIRNAME "mbox:%s/box:DIRNAME=x:INDEX=%s/i:CONTROL=%s/i:TZ=UTC"
+#define MAIL    "From a Thu Nov 29 01:01:00 2001\n\nx\n\n"
 
 static const struct {
 	const char *store, *file, *text; /* below top */
@@ -194,6 +203,12 @@ static const struct {
 	{ "mbox:%s/box:INBOX=%s/var/joe:TZ=UTC", "var/joe", "", MBX_OK, MBX_OK },
 	{ "mbox:%s/box:INBOX=%s/var/joe:TZ=UTC", "var/joe", MAIL, MBX_CANTCREAT, MBX_CANTCREAT },
 	{ "mbox:%s/box:INBOX=%s/var/joe:TZ=UTC", "var/ann", MAIL, MBX_OK, MBX_OK },
+	{ DIRNAME, "box/inbox", MAIL, MBX_CANTCREAT, MBX_CANTCREAT },
+	{ DIRNAME, "box/Sent/x", MAIL, MBX_CANTCREAT, MBX_CANTCREAT },
+	{ DIRNAME, "box/Sent/x", "", MBX_OK, MBX_OK },
+	{ DIRNAME, "box/Sent", "", MBX_OK, MBX_CANTCREAT },
+	{ DIRNAME, "box/Sent/Other/x", MAIL, MBX_CANTCREAT, MBX_OK },
+	{ DIRNAME, "i/Sent/dovecot.index.cache", "x", MBX_OK, MBX_OK },
 };
 
 START_TEST(what_exists)
@@ -217,7 +232,9 @@ START_TEST(what_exists)
 		ck_assert_str_eq(buf_str(&before), buf_str(&after));
 	} else {
 		ck_assert_ptr_null(strstr(buf_str(&after), ".mbx-"));
-		ck_assert_ptr_nonnull(strstr(text_of("box/Sent"), "X-UID: 2\n"));
+		ck_assert_ptr_nonnull(
+		    strstr(text_of(strstr(wf.store, "DIRNAME") != NULL ? "box/Sent/x" : "box/Sent"),
+		           "X-UID: 2\n"));
 		ck_assert(fs_exists(path) == (strstr(path, ".cache") == NULL));
 	}
 	free(path);
@@ -256,6 +273,60 @@ START_TEST(merged)
 	/* A third time there is mail. */
 	ck_assert_int_eq(writefix_run(), -1);
 	ck_assert_int_eq(wf.code, MBX_CANTCREAT);
+}
+END_TEST
+
+/* With DIRNAME a mailbox comes to lie above others, whose files and indexes stay. */
+START_TEST(merged_above)
+{
+	static const struct acl_entry acl[] = { { "anyone", "lr" } };
+	struct rec_box *box;
+	struct dindex *ix;
+
+	wf.store = DIRNAME;
+	wf.opts.on_exist = EXIST_MERGE;
+	script_user(&wf.s, "joe");
+	script_box(&wf.s, "INBOX");
+	script_box(&wf.s, "A/B")->uidvalidity = 77;
+	(void)script_msg(&wf.s, 1, "first\n");
+	writefix_must_run();
+	script_release(&wf.s);
+	script_init(&wf.s);
+	script_user(&wf.s, "joe");
+	box = script_box(&wf.s, "A");
+	box->uidvalidity = 99;
+	box->acl = acl;
+	box->acl_count = 1;
+	(void)script_msg(&wf.s, 5, "second\n");
+	script_box(&wf.s, "A/C/x.lock");
+	(void)script_msg(&wf.s, 1, "third\n");
+	writefix_must_run();
+	ck_assert_uint_eq(wf.loss_lines, 0);
+	ck_assert_ptr_nonnull(strstr(text_of("box/A/x"), "second\nX-IMAPbase: 99 "));
+	ck_assert_ptr_nonnull(strstr(text_of("box/A/B/x"), "first\nX-IMAPbase: 77 "));
+	ck_assert_ptr_nonnull(strstr(text_of("box/A/C/x.lock/x"), "third\n"));
+	ck_assert_str_eq(text_of("i/A/dovecot-acl"), "anyone lr\n");
+	ix = read_index("i/A");
+	ck_assert_uint_eq(ix->uidvalidity, 99);
+	dindex_free(ix);
+	ix = read_index("i/A/B");
+	ck_assert_uint_eq(ix->uidvalidity, 77);
+	dindex_free(ix);
+	ck_assert_uint_eq(fs_count(wf.top, ".mbx"), 0);
+}
+END_TEST
+
+/* Where no server would look, nothing is written. */
+START_TEST(no_index)
+{
+	wf.store = _i == 0 ? "mbox:%s/box:INDEX=MEMORY:TZ=UTC"
+	                   : "mbox:%s/box:DIRNAME=x:INDEX=MEMORY:TZ=UTC";
+	writefix_sample();
+	writefix_must_run();
+	ck_assert(!is_there("box/.imap/INBOX/dovecot.index"));
+	ck_assert(!is_there("box/dovecot.index"));
+	ck_assert(is_there("box/.imap/INBOX/dovecot-acl") == (_i == 0));
+	ck_assert(!is_there("box/dovecot-acl"));
 }
 END_TEST
 
@@ -401,6 +472,8 @@ Suite *write_mbox_suite(void)
 	tcase_add_loop_test(tc, places, 0, ARRAY_SIZE(layouts));
 	tcase_add_loop_test(tc, what_exists, 0, 2 * ARRAY_SIZE(existing));
 	tcase_add_loop_test(tc, merged, 0, 2);
+	tcase_add_test(tc, merged_above);
+	tcase_add_loop_test(tc, no_index, 0, 2);
 	tcase_add_loop_test(tc, every_failure, 0, 2 * ARRAY_SIZE(stores));
 	tcase_add_loop_test(tc, every_crash, 0, 2 * ARRAY_SIZE(stores));
 	tcase_add_test(tc, parents);

@@ -41,6 +41,7 @@ static const struct {
 	{ "maildir", "joe/Maildir", ":LAYOUT=fs" },
 	{ "maildir", "joe/Maildir", ":UTF-8" },
 	{ "maildir", "joe/Maildir", ":LAYOUT=fs:UTF-8:DIRNAME=dm" },
+	{ "maildir", "joe/Maildir", ":LAYOUT=fs:FULLDIRNAME=dm:CONTROL=%s/control:INDEX=%s/i" },
 	{ "maildir", "joe/Maildir", ":ESCAPE=+" },
 	{ "maildir", "joe/Maildir", ":CONTROL=%s/control:INBOX=%s/inbox" },
 	{ "maildir", "joe/Maildir", ":LAYOUT=fs:CONTROL=%s/control:DIRNAME=dm" },
