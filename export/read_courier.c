@@ -543,6 +543,9 @@ static int box(struct maildir_reader *r, const struct user_folder *f, struct mbx
 
 	(void)err;
 	forget(c);
+	/* What the server has not listed yet it shows as \Recent when it does. */
+	if (r->box->list.unlisted != 0)
+		r->base.rec.first_recent = r->base.rec.uidnext - (uint32_t)r->box->list.unlisted;
 	read_acl(c);
 	read_keywords(c);
 	if (path_is_inbox(f->path)) {
@@ -597,8 +600,8 @@ static const char *const keys[] = { "UTF-8", "UTF-7", NULL };
 
 #define KNOWN                                                                                      \
 	(FIELD_UID | FIELD_INTERNALDATE | FIELD_FLAGS | FIELD_KEYWORDS | FIELD_UIDL |              \
-	 FIELD_UIDL_ORDER | FIELD_UIDVALIDITY | FIELD_UIDNEXT | FIELD_ACL | FIELD_SUBSCRIPTIONS |  \
-	 FIELD_SHARING)
+	 FIELD_UIDL_ORDER | FIELD_UIDVALIDITY | FIELD_UIDNEXT | FIELD_RECENT | FIELD_ACL |         \
+	 FIELD_SUBSCRIPTIONS | FIELD_SHARING)
 
 static const struct maildir_flavour flavour = {
 	.name = "courier",

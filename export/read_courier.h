@@ -10,7 +10,7 @@
  *
  * ACL: a folder without a list has its parent's, as in Courier; the entries given are those that
  * count for the folder, less what every folder has (format/codec/acl.h).
- * Not told: modseqs, GUIDs, METADATA, save dates, first-recent UID.
+ * Not told: modseqs, GUIDs, METADATA, save dates.
  */
 extern const struct store_reader reader_courier;
 

@@ -252,7 +252,28 @@ static void take_index(struct dovecot_reader *d, const struct slice *names)
 	for (size_t i = 0; i < count; i++)
 		d->letter[i] = letter_of(names, d->ix->keywords.names[i]);
 	r->rec.highestmodseq = d->ix->highestmodseq;
-	r->rec.first_recent = d->ix->first_recent;
+}
+
+/* From which UID on the server will show messages as \Recent when it next looks (Dovecot
+ * maildir_sync_index()). For those that its index has, the index tells. Of others, those are that
+ * lie in new/ or are not in the list of UIDs, as far as none behind them is not. Without an index
+ * 0 if there is none. */
+static uint32_t first_recent(const struct dovecot_reader *d)
+{
+	const struct maildir_list *l = &d->base.box->list;
+	uint32_t first = d->ix != NULL ? d->ix->first_recent : 1;
+	uint32_t known = d->ix != NULL ? d->ix->uidnext : 1, last = 0;
+
+	for (size_t i = 0; i < l->count; i++) {
+		const struct maildir_msg *m = &l->msgs[i];
+
+		if (m->place == PLACE_NONE)
+			continue;
+		last = m->uid;
+		if (i < l->listed && m->place == PLACE_CUR && m->uid >= known && m->uid >= first)
+			first = m->uid + 1;
+	}
+	return d->ix == NULL && first > last ? 0 : first;
 }
 
 static int read_keywords(struct dovecot_reader *d, struct mbx_err *err)
@@ -302,6 +323,7 @@ static int box(struct maildir_reader *r, const struct user_folder *f, struct mbx
 		forget_index(d);
 	if (r->header.has_guid)
 		dovecot_metadata(&d->store, r->header.guid);
+	r->base.rec.first_recent = first_recent(d);
 	return read_keywords(d, err);
 }
 

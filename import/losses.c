@@ -28,6 +28,7 @@ struct found_loss {
 struct losses {
 	uint32_t caps;
 	struct field_loss fields[FIELD_BITS];
+	uint32_t first_recent; /* of the mailbox in hand */
 	struct found_loss *found;
 	size_t count, room;
 };
@@ -124,6 +125,8 @@ static void count_message(struct losses *l, const struct rec_msg *msg)
 		message_has(l, FIELD_UIDL_ORDER);
 	if (msg->same)
 		message_has(l, FIELD_SHARING);
+	if (l->first_recent != 0 && msg->uid >= l->first_recent)
+		message_has(l, FIELD_RECENT);
 }
 
 static void count_box(struct losses *l, const struct rec_box *box)
@@ -140,9 +143,7 @@ static void count_box(struct losses *l, const struct rec_box *box)
 		box_has(l, FIELD_BOX_GUID);
 	if (box->highestmodseq != 0)
 		box_has(l, FIELD_MODSEQ);
-	/* Without a message at or above it nothing was \Recent. */
-	if (box->first_recent != 0 && box->uidnext != 0 && box->first_recent < box->uidnext)
-		box_has(l, FIELD_RECENT);
+	l->first_recent = box->first_recent;
 	if (box->special_use != NULL && box->special_use[0] != '\0')
 		box_has(l, FIELD_SPECIAL_USE);
 	if (box->acl_count > 0)

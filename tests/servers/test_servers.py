@@ -20,9 +20,12 @@ BIG = int(os.environ.get("MBX_TEST_BIG", 100 * 1000 * 1000))  # bytes of the lar
 
 # What Courier does not have, or no Maildir: the matrix compares it where there is something to compare.
 UNTOLD = ("savedate",)
+# What a server makes anew where none has looked yet.
+UNMADE = ("uidvalidity", "pop3-uidl", "uidl", "box_guid", "modseq", "highestmodseq")
 # What a move between unlike servers cannot keep; mbximport says so, and the tests of what it says are elsewhere.
-TO_COURIER = ("metadata", "special-use", "acl", "recent")
-FROM_COURIER = TO_COURIER + ("guid", "box_guid", "modseq", "highestmodseq")
+BETWEEN_KINDS = ("metadata", "special-use", "acl")
+TO_COURIER = BETWEEN_KINDS + ("recent",)
+FROM_COURIER = BETWEEN_KINDS + ("guid", "box_guid", "modseq", "highestmodseq")
 TO_MBOX = ("guid", "uidl", "uidl_order", "pop3-uidl")
 # Courier shows a CR before every LF, one that is stored there too, and none at the end of a message.
 COURIER_ENDS = ("body", "body_size", "size", "pop3-size")
@@ -178,8 +181,74 @@ class NeverOpened(MaildirBase):
         self.assertEqual(status, 0, text)
         before, after = snapshot.take(source), snapshot.take(destination)
         self.assertEqual(snapshot.messages(after), 60)
-        self.same(before, after, ignore=UNTOLD + ("uidvalidity", "pop3-uidl", "uidl", "box_guid", "recent"))
+        self.same(before, after, ignore=UNTOLD + UNMADE)
         self.no_complaints()
+
+
+class Unseen(Base):
+    """Mail that no server has looked at is \\Recent: at the destination it is what it would have been at the source."""
+
+    @staticmethod
+    def recent(account):
+        """UIDs of INBOX that the session of this SELECT, and no later one, sees as \\Recent."""
+        found = []
+        for _ in range(2):
+            imap = snapshot.Imap(account)
+            imap.ok("select", '"INBOX"')
+            found.append(imap.ok("uid", "search", "RECENT")[0].decode())
+            imap.logout()
+        return found
+
+    def arrive(self, source, numbers):
+        """Delivered mail, one of it with flags, and one that another program has moved to cur/."""
+        for number in numbers:
+            fill.deliver(source, source.maildir, fill.gen_mail.ordinary(number), number)
+        names = sorted(os.listdir(source.maildir + "/new"))
+        for name, flags in zip(names[1:3], ("", "FS")):
+            os.rename("%s/new/%s" % (source.maildir, name), "%s/cur/%s:2,%s" % (source.maildir, name, flags))
+        fill.own_tree(source.home)
+
+    def to_all(self, kind, looked_at):
+        source = here.account(kind)
+        if looked_at:
+            self.arrive(source, range(4))
+            fill.settle(source)
+        self.arrive(source, range(4, 9))
+        held, report = {}, here.work.dir + "/unseen.json"
+        for to in ("maildir++", "fs", "sdbox", "mdbox", "mbox", "maildir++-control"):
+            held[to] = here.account(to)
+            move(source, held[to], import_options=("--report", report))
+            self.assertNotIn("recent", moving.losses(report))
+            verify(source, held[to])
+        lost = {}
+        for to, keys in (("courier", ""), ("maildir++", ":INDEX=MEMORY")):
+            lost[to] = here.account(to)
+            status, _, text = run(program("mbxexport"), "-u", "joe", "--force", "-o", here.work.dir + "/unseen.mbx", store(source))
+            self.assertEqual(status, 0, text)
+            status, _, text = run(program("mbximport"), "-i", here.work.dir + "/unseen.mbx", "--report", report,
+                                  store(lost[to]) + keys)
+            self.assertEqual(status, 0, text)
+            self.assertEqual(moving.losses(report)["recent"], ["account: cannot be held: 5 messages in 1 mailbox"])
+            verify(here.work.dir + "/unseen.mbx", store(lost[to]) + keys)
+        expected = self.recent(source)
+        self.assertEqual([len(uids.split()) for uids in expected], [5, 0])
+        for to, account in held.items():
+            self.assertEqual(self.recent(account), expected, to)
+        for to, account in lost.items():
+            self.assertEqual(self.recent(account), ["", ""], to)
+        self.no_complaints()
+
+    def test_dovecot_never_opened(self):
+        self.to_all("maildir++", False)
+
+    def test_dovecot(self):
+        self.to_all("maildir++", True)
+
+    def test_courier_never_opened(self):
+        self.to_all("courier", False)
+
+    def test_courier(self):
+        self.to_all("courier", True)
 
 
 class Corpora(MaildirBase):
@@ -324,8 +393,7 @@ class Corpora(MaildirBase):
             return
         # Without a UID list neither UIDVALIDITY nor a UIDL made of it is there to be kept, and all mail is new.
         known = os.path.exists(root + "/dovecot-uidlist")
-        self.same(before, after, UNTOLD + (() if known else (
-            "uidvalidity", "pop3-uidl", "uidl", "uidnext", "box_guid", "recent")))
+        self.same(before, after, UNTOLD + (() if known else UNMADE + ("uidnext",)))
 
 
 class PlainTools(Base):

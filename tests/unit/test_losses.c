@@ -26,10 +26,10 @@ static void put(struct losses *l, int which)
 		rec.box.has_guid = rec.box.guid_derived = true;
 		break;
 	case 3:
-		rec.box.first_recent = 8;
+		rec.box.first_recent = 1;
 		break;
 	case 4:
-		rec.box.first_recent = 9; /* nothing is \Recent */
+		rec.box.first_recent = 2; /* no message that there is */
 		break;
 	case 5:
 		rec.box.special_use = "\\Sent";
@@ -101,7 +101,7 @@ static const struct {
 	{ 0, FIELD_MODSEQ, "modseq||cannot be held: 1 mailbox" },
 	{ 1, FIELD_BOX_GUID, "box-guid||cannot be held: 1 mailbox" },
 	{ 2, 0, NULL },
-	{ 3, FIELD_RECENT, "recent||cannot be held: 1 mailbox" },
+	{ 3, FIELD_RECENT, "recent||cannot be held: 2 messages in 1 mailbox" },
 	{ 4, 0, NULL },
 	{ 5, FIELD_SPECIAL_USE, "special-use||cannot be held: 1 mailbox" },
 	{ 6, FIELD_NOSELECT, "noselect||cannot be held: 1 mailbox" },

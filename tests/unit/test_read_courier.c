@@ -26,12 +26,12 @@ static const struct {
 	{ "a database that is not sorted, with a UID and a name twice: as Courier shows it",
 	  "f m/courierimapuiddb 1 7 9|5 1.a|3 2.b|5 3.c|8 2.b|x|2 gone|\nf m/cur/1.a:2, a\n"
 	  "f m/cur/2.b:2, b\nf m/cur/3.c:2, c\nf m/cur/4.d:2, d\n",
-	  "B INBOX v7 n11 x4\nM 3  n=2.b o=2 s1 \"b\"\nM 5  n=1.a o=1 s1 \"a\"\n"
+	  "B INBOX v7 n11 x4 r9\nM 3  n=2.b o=2 s1 \"b\"\nM 5  n=1.a o=1 s1 \"a\"\n"
 	  "M 9  n=3.c o=3 s1 \"c\"\nM 10  n=4.d o=4 s1 \"d\"\nE 4 0\n" DONE(1, 4, 0, 0) },
 	{ "no database: by number, then by text",
 	  "f m/cur/1500000000.M1000P1.h:2, b\nf m/cur/1500000000.M999P1.h:2, c\n"
 	  "f m/new/1400000000.x a\n",
-	  "B INBOX v1400000000 n4 x3 +invented\nM 1  n=1400000000.x s1 \"a\"\n"
+	  "B INBOX v1400000000 n4 x3 r1 +invented\nM 1  n=1400000000.x s1 \"a\"\n"
 	  "M 2  n=1500000000.M1000P1.h s1 \"b\"\nM 3  n=1500000000.M999P1.h s1 \"c\"\nE 3 0\n" DONE(
 	      1, 3, 0, 0) },
 	{ "a base name with ':' ends at the last one",
@@ -66,7 +66,7 @@ static const struct {
 	{ "names with control bytes, or without a base name, are messages",
 	  "f m/courierimapuiddb 1 7 9|1 1\t|\nf m/cur/1\t:2,S a\nf m/cur/:2,F b\n"
 	  "f m/cur/3\r:2,S c\n",
-	  "B INBOX v7 n11 x3\nM 1 S n=1\t o=2 s1 \"a\"\nM 9 F o=1 s1 \"b\"\nM 10 S n=3\r o=3 s1 \"c\"\n"
+	  "B INBOX v7 n11 x3 r9\nM 1 S n=1\t o=2 s1 \"a\"\nM 9 F o=1 s1 \"b\"\nM 10 S n=3\r o=3 s1 \"c\"\n"
 	  "E 3 0\n" DONE(1, 3, 0, 0) },
 	{ "letters in file names are no keywords here",
 	  "f m/courierimapuiddb 1 7 9|1 1|\nf m/cur/1:2,Sab a\n",

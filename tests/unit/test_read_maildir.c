@@ -58,8 +58,24 @@ static const struct {
 	  "i m/dovecot.index.log " INDEXED "kw +one 1 1\n"
 	  "f m/.S/cur/1:2, y\ni m/.S/dovecot.index.log " INDEXED "kw +one 1 1; header 28 9\n",
 	  "m", "",
-	  "B INBOX v8 n4 x1\nM 1  n=1 s1 \"x\"\nE 1 0\nB S v1 n2 x1 +invented +derived\n"
+	  "B INBOX v8 n4 x1\nM 1  n=1 s1 \"x\"\nE 1 0\nB S v1 n2 x1 r1 +invented +derived\n"
 	  "M 1  n=1 s1 \"y\"\nE 1 0\n" DONE(2, 2, 0, 0) },
+	{ "\\Recent: what lies in new/ or is not listed, behind the last that is neither",
+	  "f m/dovecot-uidlist 3 V9 N4 G" G1 "|1 :1|2 :2|3 :3|4 :4|5 :gone|\nf m/cur/1:2, 1\n"
+	  "f m/new/2 2\nf m/cur/3:2, 3\nf m/new/4 4\nf m/cur/7:2,S 7\n",
+	  "m", "",
+	  "B INBOX v9 n7 x5 r4\nM 1  n=1 s1 \"1\"\nM 2  n=2 s1 \"2\"\nM 3  n=3 s1 \"3\"\n"
+	  "M 4  n=4 s1 \"4\"\nM 6 S n=7 s1 \"7\"\nE 5 0\n" DONE(1, 5, 0, 0) },
+	{ "\\Recent: so far as the index does not know the messages",
+	  "f m/dovecot-uidlist 3 V9 N4 G" G1 "|1 :1|2 :2|3 :3|4 :4|\nf m/cur/1:2, 1\n"
+	  "f m/cur/2:2, 2\nf m/cur/3:2, 3\nf m/new/4 4\nf m/.S/cur/1:2, 1\nf m/.S/cur/2:2, 2\n"
+	  "f m/.S/cur/5:2, 5\nf m/.S/dovecot-uidlist 3 V9 N4 G" G2 "|1 :1|2 :2|\n"
+	  "i m/dovecot.index.log header 24 9; append 1 2; header 48 2\n"
+	  "i m/.S/dovecot.index.log header 24 9; append 1 2; header 48 2\n",
+	  "m", "",
+	  "B INBOX v9 n5 x4 h2 r4\nM 1  q2 n=1 s1 \"1\"\nM 2  q2 n=2 s1 \"2\"\nM 3  n=3 s1 \"3\"\n"
+	  "M 4  n=4 s1 \"4\"\nE 4 0\nB S v9 n5 x3 h2 r2\nM 1  q2 n=1 s1 \"1\"\n"
+	  "M 2  q2 n=2 s1 \"2\"\nM 4  n=5 s1 \"5\"\nE 3 0\n" DONE(2, 7, 0, 0) },
 	{ "index elsewhere",
 	  "f m/dovecot-uidlist 3 V9 N4 G" G1 "|1 :1|\nf m/cur/1:2, x\nf m/.S/cur/1:2, y\n"
 	  "f m/.S/dovecot-uidlist 3 V9 N4 G" G2 "|2 :1|\ni x/.INBOX/dovecot.index.log " INDEXED
@@ -100,7 +116,7 @@ static const struct {
 	  "Pu-9 :7.c|\n"
 	  "f m/cur/1.a:2,FS one\nf m/cur/5.b,S=3:2,RDT two\nf m/new/7.c three\n",
 	  "m", "",
-	  "B INBOX v77 n10 x3\nM 1 SF n=1.a s3 \"one\"\nM 7 ATD n=5.b,S=3 g=foo u=5.b,S=3 o=9 s3 "
+	  "B INBOX v77 n10 x3 r8\nM 1 SF n=1.a s3 \"one\"\nM 7 ATD n=5.b,S=3 g=foo u=5.b,S=3 o=9 s3 "
 	  "\"two\"\nM 9  n=7.c u=u-9 s5 \"three\"\nE 3 0\n" DONE(1, 3, 0, 0) },
 	{ "N above the last UID", "f m/dovecot-uidlist 3 V7 N100|1 :1.a|\nf m/cur/1.a:2, x\n", "m",
 	  "", "B INBOX v7 n100 x1 +derived\nM 1  n=1.a s1 \"x\"\nE 1 0\n" DONE(1, 1, 0, 0) },
@@ -114,7 +130,7 @@ static const struct {
 	  "f m/cur/1500000000.M20P1.h:2,S b\nf m/new/1500000000.M3P9.h a\nf m/cur/1400000007.x:2, 0\n"
 	  "f m/new/nonumber c\nf m/cur/1500000000.M20P0.h:2,S b0\n",
 	  "m", "",
-	  "B INBOX v1400000007 n6 x5 +invented +derived\n"
+	  "B INBOX v1400000007 n6 x5 r1 +invented +derived\n"
 	  "M 1  n=nonumber s1 \"c\"\nM 2  n=1400000007.x s1 \"0\"\nM 3  n=1500000000.M3P9.h s1 \"a\"\n"
 	  "M 4 S n=1500000000.M20P0.h s2 \"b0\"\nM 5 S n=1500000000.M20P1.h s1 \"b\"\nE 5 0\n" DONE(
 	      1, 5, 0, 0) },
@@ -122,16 +138,16 @@ static const struct {
 	  "f m/dovecot-uidlist 3 V7 N4 G" G1 "|1 :1.a|\nf m/cur/1.a:2, x\nf m/new/3.c z\n"
 	  "f m/new/2.b y\n",
 	  "m", "",
-	  "B INBOX v7 n6 x3\nM 1  n=1.a s1 \"x\"\nM 4  n=2.b s1 \"y\"\nM 5  n=3.c s1 \"z\"\nE 3 0\n" DONE(
+	  "B INBOX v7 n6 x3 r2\nM 1  n=1.a s1 \"x\"\nM 4  n=2.b s1 \"y\"\nM 5  n=3.c s1 \"z\"\nE 3 0\n" DONE(
 	      1, 3, 0, 0) },
 	{ "UIDs that do not ascend void the list, and its UIDVALIDITY is not used again",
 	  "f m/dovecot-uidlist 3 V5 N9 G" G1
 	  "|3 :5.a|2 :6.b|\nf m/cur/6.b:2, y\nf m/cur/5.a:2, x\n",
 	  "m", "",
-	  "B INBOX v6 n3 x2 +invented +derived\nM 1  n=5.a s1 \"x\"\nM 2  n=6.b s1 \"y\"\nE 2 0\n" DONE(
+	  "B INBOX v6 n3 x2 r1 +invented +derived\nM 1  n=5.a s1 \"x\"\nM 2  n=6.b s1 \"y\"\nE 2 0\n" DONE(
 	      1, 2, 0, 0) },
 	{ "an empty list is none", "f m/dovecot-uidlist \nf m/cur/5.a:2, x\n", "m", "",
-	  "B INBOX v5 n2 x1 +invented +derived\nM 1  n=5.a s1 \"x\"\nE 1 0\n" DONE(1, 1, 0, 0) },
+	  "B INBOX v5 n2 x1 r1 +invented +derived\nM 1  n=5.a s1 \"x\"\nE 1 0\n" DONE(1, 1, 0, 0) },
 	{ "one name twice: the higher UID",
 	  "f m/dovecot-uidlist 3 V5 N9 G" G1 "|3 :5.a|4 :5.a|\n"
 	  "f m/cur/5.a:2, x\n",
@@ -239,11 +255,11 @@ static const struct {
 	  "B INBOX/S v1 n1 x0 +invented +derived\nE 0 0\n" DONE(2, 1, 0, 0) },
 	{ "the last UID there is", "f m/cur/1:2, x\nf m/dovecot-uidlist 3 V7 N4294967294|\n", "m",
 	  "",
-	  "B INBOX v7 n4294967295 x1 +derived\nM 4294967294  n=1 s1 \"x\"\nE 1 0\n" DONE(1, 1, 0,
-	                                                                                 0) },
+	  "B INBOX v7 n4294967295 x1 r1 +derived\nM 4294967294  n=1 s1 \"x\"\nE 1 0\n" DONE(1, 1, 0,
+	                                                                                    0) },
 	{ "no UID is left for a file that is not in the list: all get new ones",
 	  "f m/cur/1:2,S x\nf m/cur/2:2, y\nf m/dovecot-uidlist 3 V7 N4294967295|9 :1|\n", "m", "",
-	  "B INBOX v1 n3 x2 +invented +derived\nM 1 S n=1 s1 \"x\"\nM 2  n=2 s1 \"y\"\nE 2 0\n" DONE(
+	  "B INBOX v1 n3 x2 r1 +invented +derived\nM 1 S n=1 s1 \"x\"\nM 2  n=2 s1 \"y\"\nE 2 0\n" DONE(
 	      1, 2, 0, 0) },
 	{ "LAYOUT=what", "d m/cur\n", "m", ":LAYOUT=what", "? 64\n" },
 	{ "of several INBOXes with DIRNAME the one in capitals",
@@ -276,7 +292,7 @@ static const struct {
 	  "f m/cur/5.a:2, x\nf m/dovecot-uidlist 3 V7 N2 G" G1 "|2 :5.a|1 :6.b|\n"
 	  "f attrs priv/" G1 "/comment|mine|priv/" G1 "/cut|no\n",
 	  "m", ":ATTRIBUTES=%/attrs",
-	  "B INBOX v5 n2 x1 +invented +derived md=/private/comment=mine;\nM 1  n=5.a s1 \"x\"\n"
+	  "B INBOX v5 n2 x1 r1 +invented +derived md=/private/comment=mine;\nM 1  n=5.a s1 \"x\"\n"
 	  "E 1 0\n" DONE(1, 1, 0, 0) },
 	{ "Sieve beside a directory called Maildir, other files there are none",
 	  "d Maildir/cur\nf sieve/a.sieve keep;|\nf sieve/b.sieve stop;|\nf sieve/a.svbin x\n"
@@ -328,15 +344,15 @@ static const struct {
 	  "l m/subscriptions ../x\nl m/maildirsize ../x\n",
 	  "m", "", "B INBOX v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 4, 0) },
 	{ "the root may be a link of its owner", "f real/cur/1:2, x\nl m real\nl n m\n", "n", "",
-	  "B INBOX v1 n2 x1 +invented +derived\nM 1  n=1 s1 \"x\"\nE 1 0\n" DONE(1, 1, 0, 0) },
+	  "B INBOX v1 n2 x1 r1 +invented +derived\nM 1  n=1 s1 \"x\"\nE 1 0\n" DONE(1, 1, 0, 0) },
 	{ "two files of one base name are two messages",
 	  "f m/dovecot-uidlist 3 V5 N9 G" G1 "|1 :1|\nf m/new/1 a\nf m/cur/1:2,S b\n", "m", "",
-	  "B INBOX v5 n10 x2\nM 1  n=1 s1 \"a\"\nM 9 S s1 \"b\"\nE 2 0\n" DONE(1, 2, 0, 0) },
+	  "B INBOX v5 n10 x2 r1\nM 1  n=1 s1 \"a\"\nM 9 S s1 \"b\"\nE 2 0\n" DONE(1, 2, 0, 0) },
 	{ "names with control bytes, or without a base name, are messages",
 	  "f m/dovecot-uidlist 3 V5 N9 G" G1 "|1 :1\t\x7f|\nf m/cur/1\t\x7f:2,S a\nf m/cur/:2,F b\n"
 	  "f m/new/2\1 c\nf m/cur/3\r:2, no\n",
 	  "m", "",
-	  "B INBOX v5 n11 x3\nM 1 S n=1\t\x7f s1 \"a\"\nM 9  n=2\1 s1 \"c\"\nM 10 F s1 \"b\"\n"
+	  "B INBOX v5 n11 x3 r2\nM 1 S n=1\t\x7f s1 \"a\"\nM 9  n=2\1 s1 \"c\"\nM 10 F s1 \"b\"\n"
 	  "E 3 0\n" DONE(1, 3, 0, 0) },
 	{ "a hard link in new and cur is one message; copies are shared",
 	  "f m/dovecot-uidlist 3 V5 N9 G" G1 "|1 :1|\nf m/new/1 a\nh m/cur/1:2,S m/new/1\n", "m",
@@ -565,10 +581,10 @@ static const struct {
 	{ "new mail",
 	  "f m/dovecot-uidlist 3 V5 N9|1 :1|\nf m/cur/1:2, a\nf m/new/7 b\nf m/new/8 c\n",
 	  "f m/dovecot-uidlist 3 V5 N20|1 :1|15 :8|\n",
-	  "B INBOX v5 n21 x3 +derived\nM 1  n=1 s1 \"a\"\nM 15  n=8 s1 \"c\"\n"
+	  "B INBOX v5 n21 x3 r2 +derived\nM 1  n=1 s1 \"a\"\nM 15  n=8 s1 \"c\"\n"
 	  "M 20  n=7 s1 \"b\"\nE 3 0\n" DONE(1, 3, 0, 0) },
 	{ "the first list", "f m/new/7 b\n", "f m/dovecot-uidlist 3 V5 N4|3 :7|\n",
-	  "B INBOX v5 n4 x1 +derived\nM 3  n=7 s1 \"b\"\nE 1 0\n" DONE(1, 1, 0, 0) },
+	  "B INBOX v5 n4 x1 r1 +derived\nM 3  n=7 s1 \"b\"\nE 1 0\n" DONE(1, 1, 0, 0) },
 };
 
 START_TEST(synced)
@@ -1132,12 +1148,12 @@ START_TEST(owners)
 	treefix_read(&t, &reader_maildir, "n", ":SIEVE=%/s", NULL, &out);
 	ck_assert_str_eq(
 	    buf_str(&out),
-	    "B INBOX v1 n3 x2 +invented +derived\nM 1  n=1 s1 \"x\"\n"
+	    "B INBOX v1 n3 x2 r1 +invented +derived\nM 1  n=1 s1 \"x\"\n"
 	    "M 2  n=2 unreadable 0 77\nE 2 0\n" DONE(
-		1, 2, 2, 0) "? 77\n? 77\n"
-			    "B INBOX v1 n2 x1 +invented +derived\nM 1  n=1 s1 \"x\"\nE 1 0\n" DONE(
-				1, 1, 0,
-				0) "B INBOX v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 1, 0));
+		1, 2, 2,
+		0) "? 77\n? 77\n"
+		   "B INBOX v1 n2 x1 r1 +invented +derived\nM 1  n=1 s1 \"x\"\nE 1 0\n" DONE(
+		       1, 1, 0, 0) "B INBOX v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 1, 0));
 	buf_release(&out);
 	treefix_free(&t);
 }
