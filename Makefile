@@ -47,7 +47,7 @@ UNIT_SOURCES := $(sort $(wildcard tests/unit/*.c))
 FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZERS := $(patsubst %.c,%,$(FUZZ_SOURCES))
 HELPERS := $(sort $(wildcard tests/tools/*.c))
-ALL_C := $(SOURCES) $(UNIT_SOURCES) $(wildcard tests/fuzz/*.c tests/servers/*.c) $(HELPERS)
+ALL_C := $(SOURCES) $(UNIT_SOURCES) $(wildcard tests/fuzz/*.c tests/cli/*.c tests/servers/*.c) $(HELPERS)
 ALL_H := $(wildcard format/*.h format/*/*.h export/*.h import/*.h verify/*.h tests/*/*.h)
 
 lib := $(B)/libmbx.a

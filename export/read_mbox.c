@@ -339,7 +339,7 @@ static void take_state(struct mbox_reader *m, const struct dindex *ix)
 	rec->uidnext = box->state.next_uid;
 	rec->expected = box->count;
 	rec->first_recent = box->state.last_old + 1;
-	if (box->index_used) {
+	if (box->index_used && ix != NULL) {
 		if (rec->uidvalidity == 0)
 			rec->uidvalidity = ix->uidvalidity;
 		rec->highestmodseq = ix->highestmodseq;
@@ -506,7 +506,7 @@ static int check_box(struct user_reader *r, struct mbx_err *err)
 {
 	struct mbox_reader *m = of(r);
 	struct mbox_box *box = m->box;
-	struct stat now;
+	struct stat now = { 0 };
 	struct tree dir;
 	const char *name;
 	int ret = open_parent(m, r->folder, &dir, &name, err);

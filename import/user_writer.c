@@ -233,16 +233,21 @@ static void grow_index(struct user_writer *w)
 		index_box(w, i);
 }
 
-const struct out_box *user_box(const struct user_writer *w, const char *path)
+static const struct out_box *box_in(const struct user_writer *w, uint32_t *table, const char *text)
 {
-	uint32_t found = w->box_count == 0 ? 0 : *box_slot(w, w->by_path, path);
+	uint32_t found = w->box_count == 0 ? 0 : *box_slot(w, table, text);
 
 	return found == 0 ? NULL : &w->boxes[found - 1];
 }
 
+const struct out_box *user_box(const struct user_writer *w, const char *path)
+{
+	return box_in(w, w->by_path, path);
+}
+
 static bool name_in_use(const struct user_writer *w, const char *name)
 {
-	return w->box_count > 0 && *box_slot(w, w->by_name, name) != 0;
+	return box_in(w, w->by_name, name) != NULL;
 }
 
 /* A name that another mailbox has already: made another one by what it stands for. */
@@ -270,16 +275,16 @@ static bool part_from_files(const struct user_writer *w, const char *path, struc
 	bool parted = false;
 
 	for (size_t at = 0; at < name->len; at++) {
+		const struct out_box *box;
 		struct buf rest;
-		uint32_t found;
 
 		if (name->data[at] != '/')
 			continue;
 		level += (path[level] == '/') + strcspn(path + level + (path[level] == '/'), "/");
 		name->data[at] = '\0';
-		found = w->box_count == 0 ? 0 : *box_slot(w, w->by_name, buf_str(name));
+		box = box_in(w, w->by_name, buf_str(name));
 		name->data[at] = '/';
-		if (found == 0 || w->boxes[found - 1].noselect)
+		if (box == NULL || box->noselect)
 			continue;
 		buf_init(&rest);
 		buf_put(&rest, name->data + at, name->len - at);

@@ -499,7 +499,7 @@ static int put_same(struct user_writer *w, const struct rec_msg *msg, struct sha
 	struct again a = {
 		.body = { .ops = &again_ops }, .fd = -1, .start = s->start, .end = s->end
 	};
-	struct mbox_put put;
+	struct mbox_put put = { 0 };
 	struct body_info info;
 	int rc;
 

@@ -56,62 +56,62 @@ static bool is_file(int fd)
 
 /* The true call, kept from its first use on. */
 #define NEXT(name)                                                                                 \
-	static __typeof__(&name) next;                                                             \
+	static __typeof__(&(name)) next;                                                           \
 	if (next == NULL)                                                                          \
-	next = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
+	next = (__typeof__(&(name)))dlsym(RTLD_NEXT, #name)
 
-ssize_t write(int fd, const void *data, size_t len)
+ssize_t write(int fd, const void *buf, size_t n)
 {
 	NEXT(write);
-	return is_file(fd) && faulty("write") ? -1 : next(fd, data, len);
+	return is_file(fd) && faulty("write") ? -1 : next(fd, buf, n);
 }
 
-int openat(int dirfd, const char *path, int flags, ...)
+int openat(int fd, const char *file, int oflag, ...)
 {
 	va_list args;
 	mode_t mode;
 
 	NEXT(openat);
-	va_start(args, flags);
+	va_start(args, oflag);
 	mode = va_arg(args, mode_t);
 	va_end(args);
-	return (flags & O_CREAT) != 0 && faulty("openat") ? -1 : next(dirfd, path, flags, mode);
+	return (oflag & O_CREAT) != 0 && faulty("openat") ? -1 : next(fd, file, oflag, mode);
 }
 
-int mkdirat(int dirfd, const char *path, mode_t mode)
+int mkdirat(int fd, const char *path, mode_t mode)
 {
 	NEXT(mkdirat);
-	return faulty("mkdirat") ? -1 : next(dirfd, path, mode);
+	return faulty("mkdirat") ? -1 : next(fd, path, mode);
 }
 
-int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
+int renameat2(int oldfd, const char *old, int newfd, const char *new, unsigned flags)
 {
 	NEXT(renameat2);
-	return faulty("rename") ? -1 : next(from_dir, from, to_dir, to, flags);
+	return faulty("rename") ? -1 : next(oldfd, old, newfd, new, flags);
 }
 
-int renameat(int from_dir, const char *from, int to_dir, const char *to)
+int renameat(int oldfd, const char *old, int newfd, const char *new)
 {
 	NEXT(renameat);
-	return faulty("rename") ? -1 : next(from_dir, from, to_dir, to);
+	return faulty("rename") ? -1 : next(oldfd, old, newfd, new);
 }
 
-int rename(const char *from, const char *to)
+int rename(const char *old, const char *new)
 {
 	NEXT(rename);
-	return faulty("rename") ? -1 : next(from, to);
+	return faulty("rename") ? -1 : next(old, new);
 }
 
-int linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
+int linkat(int fromfd, const char *from, int tofd, const char *to, int flags)
 {
 	NEXT(linkat);
-	return faulty("linkat") ? -1 : next(from_dir, from, to_dir, to, flags);
+	return faulty("linkat") ? -1 : next(fromfd, from, tofd, to, flags);
 }
 
-int unlinkat(int dirfd, const char *path, int flags)
+int unlinkat(int fd, const char *name, int flag)
 {
 	NEXT(unlinkat);
-	return faulty("unlinkat") ? -1 : next(dirfd, path, flags);
+	return faulty("unlinkat") ? -1 : next(fd, name, flag);
 }
 
 int fsync(int fd)

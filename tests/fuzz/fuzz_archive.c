@@ -33,8 +33,9 @@ enum {
 
 /* A run frees hundreds of kilobytes. Kept from use for all of the usual 256 MiB, they cost a page
  * fault each; a run's own worth of them is enough to see one used again. */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
+const char *
+__asan_default_options(void); /* NOLINT(bugprone-reserved-identifier): ASan asks for it */
+const char *__asan_default_options(void) /* NOLINT(bugprone-reserved-identifier) */
 {
 	return "quarantine_size_mb=8:max_malloc_fill_size=0";
 }

@@ -40,22 +40,22 @@ int fcntl(int fd, int cmd, ...)
 	return ret;
 }
 
-int openat(int dirfd, const char *path, int flags, ...)
+int openat(int fd, const char *file, int oflag, ...)
 {
 	int (*real)(int, const char *, int, ...) =
 	    (int (*)(int, const char *, int, ...))dlsym(RTLD_NEXT, "openat");
-	const char *end = strrchr(path, '.');
+	const char *end = strrchr(file, '.');
 	mode_t mode;
 	va_list ap;
-	int fd;
+	int opened;
 
-	va_start(ap, flags);
+	va_start(ap, oflag);
 	mode = va_arg(ap, mode_t);
 	va_end(ap);
-	fd = real(dirfd, path, flags, mode);
-	if (fd >= 0 && (flags & O_EXCL) != 0 && end != 0 && strcmp(end, ".lock") == 0)
-		lock_file = fd;
-	return fd;
+	opened = real(fd, file, oflag, mode);
+	if (opened >= 0 && (oflag & O_EXCL) != 0 && end != 0 && strcmp(end, ".lock") == 0)
+		lock_file = opened;
+	return opened;
 }
 
 int close(int fd)

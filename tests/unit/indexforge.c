@@ -33,6 +33,7 @@ static uint32_t number(const char *word)
 
 static uint32_t hex(const char *word)
 {
+	ck_assert_ptr_nonnull(word);
 	return (uint32_t)strtoul(word, NULL, 16);
 }
 
@@ -77,6 +78,7 @@ static void put_keyword(struct buf *out, char **w)
 {
 	size_t from = out->len;
 
+	ck_assert_ptr_nonnull(w[0]);
 	put(out, w[0][0] == '-', 2);
 	put(out, strlen(w[0] + 1), 2);
 	buf_puts(out, w[0] + 1);
@@ -87,6 +89,7 @@ static void put_keyword(struct buf *out, char **w)
 /* HEADER RECORD ALIGN RESET FLAGS */
 static void put_intro(struct buf *out, uint32_t id, const char *name, char **w)
 {
+	ck_assert_ptr_nonnull(name);
 	put(out, id, 4);
 	put(out, number(w[3]), 4);
 	put(out, number(w[0]), 4);
@@ -99,6 +102,7 @@ static void put_intro(struct buf *out, uint32_t id, const char *name, char **w)
 
 static void put_ext_header(struct buf *out, unsigned width, char **w)
 {
+	ck_assert_ptr_nonnull(w[1]);
 	put(out, number(w[0]), width);
 	put(out, strlen(w[1]) / 2, width);
 	put_bytes(out, w[1]);
@@ -161,7 +165,7 @@ static void put_data(struct buf *out, const char *name, char **w)
 		put_intro(out, UINT32_MAX, w[0], w + 1);
 	} else if (strcmp(name, "intro-id") == 0) {
 		put_intro(out, number(w[0]), "", w + 1);
-	} else if (strcmp(name, "reset") == 0) {
+	} else if (strcmp(name, "reset") == 0 || strcmp(name, "inc") == 0) {
 		put_numbers(out, w, (unsigned[]){ 4, 4 }, 2);
 	} else if (strcmp(name, "ext-header") == 0) {
 		put_ext_header(out, 2, w);
@@ -170,8 +174,6 @@ static void put_data(struct buf *out, const char *name, char **w)
 	} else if (strcmp(name, "rec") == 0) {
 		put(out, number(w[0]), 4);
 		put_bytes(out, w[1]);
-	} else if (strcmp(name, "inc") == 0) {
-		put_numbers(out, w, (unsigned[]){ 4, 4 }, 2);
 	} else if (strcmp(name, "modseq") == 0) {
 		put_numbers(out, w, (unsigned[]){ 4, 8 }, 2);
 	} else if (strcmp(name, "attribute") == 0) {

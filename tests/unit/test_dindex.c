@@ -275,7 +275,7 @@ END_TEST
 START_TEST(cut_log)
 {
 	static const char *const records[] = {
-		V "append 1 2 3",
+		(V "append 1 2 3"),
 		"intro modseq 16 8 8 0 0; ext-header 0 02000000000000000000000000000000",
 		"kw +a 1 2",
 		"boundary 64; flags 1 3 08 00 0; kw-reset 2 2; expunge 1 1",

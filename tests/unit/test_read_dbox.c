@@ -469,34 +469,34 @@ static bool fails(void)
 }
 
 #define NEXT(name)                                                                                 \
-	static __typeof__(&name) next;                                                             \
+	static __typeof__(&(name)) next;                                                           \
 	if (next == NULL)                                                                          \
 	*(void **)&next = dlsym(RTLD_NEXT, #name)
 
-ssize_t pread(int fd, void *data, size_t len, off_t offset)
+ssize_t pread(int fd, void *buf, size_t nbytes, off_t offset)
 {
 	NEXT(pread);
-	return fails() ? -1 : next(fd, data, len, offset);
+	return fails() ? -1 : next(fd, buf, nbytes, offset);
 }
 
-ssize_t read(int fd, void *data, size_t len)
+ssize_t read(int fd, void *buf, size_t nbytes)
 {
 	NEXT(read);
-	return fails() ? -1 : next(fd, data, len);
+	return fails() ? -1 : next(fd, buf, nbytes);
 }
 
-int openat(int dirfd, const char *name, int flags, ...)
+int openat(int fd, const char *file, int oflag, ...)
 {
 	mode_t mode = 0;
 	va_list ap;
 
 	NEXT(openat);
-	if ((flags & O_CREAT) != 0) {
-		va_start(ap, flags);
+	if ((oflag & O_CREAT) != 0) {
+		va_start(ap, oflag);
 		mode = va_arg(ap, mode_t);
 		va_end(ap);
 	}
-	return fails() ? -1 : next(dirfd, name, flags, mode);
+	return fails() ? -1 : next(fd, file, oflag, mode);
 }
 
 static const struct {
