@@ -26,7 +26,11 @@
 struct body;
 
 struct body_info {
-	uint64_t size;        /* plain bytes (storage compression undone); BODY_SIZE_UNKNOWN */
+	uint64_t size; /* plain bytes (storage compression undone); BODY_SIZE_UNKNOWN */
+	/* The bytes are what mail_crypt has made of the message, taken as they are: what its store
+	 * says of the message itself, its size and RFC822.SIZE. */
+	bool encrypted;
+	uint64_t message_size, message_rfc822_size;
 	int64_t internaldate; /* TIME_UNKNOWN: the store keeps it elsewhere, the record has it */
 	int64_t savedate;     /* the same */
 	uint64_t share_dev, share_ino; /* equal pairs are the same stored body; 0,0: not shared */

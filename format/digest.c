@@ -160,13 +160,17 @@ void canon_finish(struct canon *c, unsigned char out[SHA256_BYTES], uint64_t *rf
 	*rfc822_size_r = c->size;
 }
 
-/* Takes over what only the open body could tell. */
-static void fill_from_info(struct rec_msg *msg, const struct body_info *info)
+void body_tell(struct rec_msg *msg, const struct body_info *info)
 {
 	if (msg->internaldate == TIME_UNKNOWN)
 		msg->internaldate = info->internaldate;
 	if (msg->savedate == TIME_UNKNOWN)
 		msg->savedate = info->savedate;
+	if (!info->encrypted)
+		return;
+	msg->encrypted = true;
+	msg->message_size = info->message_size;
+	msg->message_rfc822_size = info->message_rfc822_size;
 }
 
 /* Where the next piece of a body goes: behind what out holds, or into the caller's scratch. */
@@ -210,7 +214,7 @@ int body_load(struct rec_msg *msg, struct canon *canon, struct buf *out, uint64_
 		return -1;
 	if (info_r->size != BODY_SIZE_UNKNOWN && info_r->size > max)
 		return mbx_fail_code(err, ERR_MSG, MBX_IOERR, "larger than expected");
-	fill_from_info(msg, info_r);
+	body_tell(msg, info_r);
 	canon_start(canon);
 	if (out != NULL && info_r->size != BODY_SIZE_UNKNOWN)
 		buf_reserve(out, (size_t)info_r->size + 1);

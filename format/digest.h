@@ -37,6 +37,9 @@ void canon_start(struct canon *c);
 void canon_add(struct canon *c, const void *data, size_t len);
 void canon_finish(struct canon *c, unsigned char out[SHA256_BYTES], uint64_t *rfc822_size_r);
 
+/* Takes over what only the open body could tell. */
+void body_tell(struct rec_msg *msg, const struct body_info *info);
+
 /*
  * Opens msg's body, reads all of it, digests it. Fills what was unknown in *msg (size, dates) and
  * sets digest, rfc822_size and has_digest. Bytes are appended to out unless that is NULL; a body

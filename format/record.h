@@ -154,7 +154,12 @@ struct rec_msg {
 	uint64_t rfc822_size;     /* canonical (CRLF) form; valid with has_digest */
 	unsigned char digest[32]; /* SHA-256 of the canonical form */
 	bool has_digest;          /* false from stores and for a streamed body until it ended */
-	int64_t internaldate;     /* seconds; TIME_UNKNOWN from stores that keep it with the body */
+	/* The body is what Dovecot's mail_crypt has made of the message, and so are the sizes
+	 * above: those of the message that comes out of it, as its store told them. From stores
+	 * known with the digest. */
+	bool encrypted;
+	uint64_t message_size, message_rfc822_size;
+	int64_t internaldate; /* seconds; TIME_UNKNOWN from stores that keep it with the body */
 	int64_t savedate;
 	uint64_t modseq;             /* 0 unknown */
 	const char *const *keywords; /* as the store spells them, in the store's order */

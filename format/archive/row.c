@@ -199,6 +199,12 @@ static void put_msg(struct buf *out, const struct rec_msg *msg, const struct row
 	put_string(out, msg->guid);
 	put_string(out, msg->uidl);
 	put_known(out, msg->uidl_order);
+	if (msg->encrypted) {
+		put_key(out, "Encrypted");
+		buf_putu(out, msg->message_size);
+		buf_putc(out, ':');
+		buf_putu(out, msg->message_rfc822_size);
+	}
 	if (msg->name != NULL) {
 		put_key(out, "name");
 		pct_put(out, msg->name, strlen(msg->name));
@@ -853,13 +859,31 @@ static void take_digest(struct row_in *in, struct rec_msg *msg)
 	msg->has_digest = hex_of(in, digest, msg->digest, sizeof(msg->digest));
 }
 
+/* "<size>:<rfc822size>" */
+static void encrypted_of(struct row_in *in, struct text value, struct rec_msg *msg)
+{
+	const char *colon = memchr(value.at, ':', value.len);
+	struct text size = { value.at, colon != NULL ? (size_t)(colon - value.at) : 0 };
+
+	if (colon == NULL) {
+		wrong(in, "no ':'");
+		return;
+	}
+	msg->encrypted = true;
+	msg->message_size = number_of(in, size, INT64_MAX);
+	msg->message_rfc822_size =
+	    number_of(in, (struct text){ colon + 1, value.len - size.len - 1 }, INT64_MAX);
+}
+
 static void get_msg_keys(struct row_in *in, struct rec_msg *msg, struct row_more *more)
 {
 	struct text value;
 
 	more->seg = 0;
 	while (next_key(in, &value)) {
-		if (key_is(in, "name"))
+		if (key_is(in, "Encrypted"))
+			encrypted_of(in, value, msg);
+		else if (key_is(in, "name"))
 			msg->name = string_of(in, value, LIMIT_NAME_BYTES);
 		else if (key_is(in, "seg") && msg->same)
 			more->seg = number_of(in, value, ARCHIVE_FRAMES_MAX);

@@ -56,10 +56,7 @@ static int open_sized(struct rec_msg *msg, struct body_info *info, struct mbx_er
 			return -1;
 		info->size = size;
 	}
-	if (msg->internaldate == TIME_UNKNOWN)
-		msg->internaldate = info->internaldate;
-	if (msg->savedate == TIME_UNKNOWN)
-		msg->savedate = info->savedate;
+	body_tell(msg, info);
 	return 0;
 }
 

@@ -9,6 +9,9 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
+/* The key "Encrypted", which the plan of a row has no room for: bodies tell it. */
+#define ENCRYPTED_KEY_MAX 54
+
 void plan_init(struct plan *seg)
 {
 	memset(seg, 0, sizeof(*seg));
@@ -177,12 +180,18 @@ static enum load_result load_body(struct maker *m, struct plan *seg, struct plan
 		if (note_failure(seg, item, &why, err) == LOAD_FAILED)
 			return LOAD_FAILED;
 	} else {
+		/* Its row is longer than was planned for. */
+		if (msg->encrypted && msg->size + TAR_BLOCK > room) {
+			m->bodies.len = start;
+			return LOAD_FULL;
+		}
 		item->body_at = start;
 		if (item->share_dev == 0 && item->share_ino == 0) {
 			item->share_dev = info.share_dev;
 			item->share_ino = info.share_ino;
 		}
 		*entries += msg_entry_max(item->box, msg->size);
+		*entries += msg->encrypted ? ENCRYPTED_KEY_MAX : 0;
 	}
 	body_close(msg->body);
 	msg->body = NULL;
