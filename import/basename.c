@@ -82,7 +82,8 @@ static bool is_hex_guid(const char *guid)
 	return strlen(guid) == 32 && strspn(guid, "0123456789abcdef") == 32;
 }
 
-static bool usable(const char *name, uint64_t size, uint64_t vsize, size_t flags, bool *sized_r)
+static bool usable(const char *name, uint64_t size, uint64_t vsize, size_t flags, bool encrypted,
+                   bool *sized_r)
 {
 	size_t len = strlen(name);
 	struct maildir_name parsed;
@@ -94,7 +95,7 @@ static bool usable(const char *name, uint64_t size, uint64_t vsize, size_t flags
 	if ((parsed.has_size && parsed.size != size) || (parsed.has_vsize && parsed.vsize != vsize))
 		return false;
 	*sized_r = parsed.has_size && parsed.has_vsize;
-	return true;
+	return *sized_r || !encrypted;
 }
 
 void basenames_choose(struct basenames *b, const struct rec_msg *msg, uint64_t size, uint64_t vsize,
@@ -105,7 +106,7 @@ void basenames_choose(struct basenames *b, const struct rec_msg *msg, uint64_t s
 	if (name == NULL && msg->guid != NULL && !is_hex_guid(msg->guid))
 		name = msg->guid;
 	buf_reset(out);
-	if (name != NULL && usable(name, size, vsize, flags, sized_r) &&
+	if (name != NULL && usable(name, size, vsize, flags, msg->encrypted, sized_r) &&
 	    take(b, name, strlen(name))) {
 		buf_puts(out, name);
 		return;

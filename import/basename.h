@@ -10,7 +10,8 @@
 /*
  * Base names of the message files of one folder. The name that a message had in its Maildir stays,
  * and so do the GUID and UIDL that servers make of it, if it can: it is a valid base name, its S=
- * and W= are true, there is room for flags, and no other message of the folder has it.
+ * and W= are true (and there, if the message is encrypted: nothing else tells), there is room for
+ * flags, and no other message of the folder has it.
  * Otherwise a name is made from what the message is, the same in every run:
  *
  *     <internaldate>.M<uid>P<hash of the mailbox path>.mbx,S=<size>,W=<size with CRLF>

@@ -48,7 +48,7 @@ struct dbox_user {
 	struct user_writer_ops ops;
 	const struct dbox_flavour *flavour;
 	struct dovecot_account account;
-	bool lf; /* bodies may have other line ends */
+	bool lf; /* bodies may have other line ends, see dbox_has_lf() */
 	/* The mailbox in hand. */
 	struct box_index index;
 	bool has_uidl, has_order;
@@ -69,8 +69,10 @@ void dbox_complete(struct dbox_user *u, const struct rec_msg *msg, struct dbox_m
 int64_t dbox_created(const struct rec_msg *msg, const struct dbox_meta *meta);
 /* The storage name of the mailbox in hand. */
 struct slice dbox_mailbox(const struct dbox_user *u);
+/* CR LF in the body becomes LF: not in one that is encrypted. */
+bool dbox_has_lf(const struct dbox_user *u, const struct rec_msg *msg);
 /* In a dry run: judges a body and closes it. */
-void dbox_judge(struct dbox_user *u, struct body *body);
+void dbox_judge(struct dbox_user *u, const struct rec_msg *msg);
 /* Enters a message in the index. records: of the flavour's extensions, or NULL. */
 int dbox_list(struct dbox_user *u, const struct rec_msg *msg, const struct dbox_meta *meta,
               const void *const *records, struct mbx_err *err);

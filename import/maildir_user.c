@@ -23,7 +23,7 @@ struct file_share {
 	const char *file; /* below its root */
 	size_t root;
 	int64_t mtime;
-	uint64_t size, vsize;
+	uint64_t stored, size, vsize;
 	uint64_t pending; /* msgout_mark() when it was handed to the threads */
 };
 
@@ -129,6 +129,7 @@ static void remember_share(struct maildir_user *u, const struct out_msg *msg, co
 	s->file = arena_strdup(&u->w.keep, rel);
 	s->root = place.root;
 	s->mtime = msg->rec->internaldate;
+	s->stored = msg->stored;
 	s->size = msg->size;
 	s->vsize = msg->vsize;
 	s->pending = u->out == NULL ? 0 : msgout_mark(u->out);
@@ -141,7 +142,7 @@ static void remember_share(struct maildir_user *u, const struct out_msg *msg, co
 static int link_body(struct maildir_user *u, const struct file_share *s, const struct rec_msg *msg,
                      const char *name, struct mbx_err *err)
 {
-	struct msgout_from from = { .rel = s->file, .len = s->size };
+	struct msgout_from from = { .rel = s->file, .len = s->stored };
 	struct msgout_file file = { .dirfd = u->cur, .name = name, .mtime = msg->internaldate };
 	bool same = s->mtime == msg->internaldate;
 	int rc;
@@ -189,6 +190,7 @@ static bool judge_line_ends(struct maildir_user *u, struct out_msg *msg, struct 
 		return false;
 	odd_line_ends(u, lf.odd);
 	msg->size -= lf.dropped;
+	msg->stored -= lf.dropped;
 	return true;
 }
 
@@ -217,8 +219,11 @@ static int stream_message(struct maildir_user *u, struct out_msg *msg, struct bo
 		close_quietly(tmp);
 		return err->scope == ERR_MSG ? 0 : -1;
 	}
-	msg->size = sizes.size;
-	msg->vsize = sizes.vsize;
+	msg->stored = sizes.size;
+	if (!msg->rec->encrypted) {
+		msg->size = sizes.size;
+		msg->vsize = sizes.vsize;
+	}
 	odd_line_ends(u, sizes.odd);
 	name_message(u, msg);
 	rc = sys_renameat(tmp, "body", u->cur, buf_str(&u->file));
@@ -263,7 +268,11 @@ static void judge_date(struct maildir_user *u, int64_t date)
 static int put_message(struct user_writer *w, const struct rec_msg *rec, struct share *share,
                        uint64_t *size_r, struct mbx_err *err)
 {
-	struct out_msg msg = { .rec = rec, .size = rec->size, .vsize = rec->rfc822_size };
+	struct out_msg msg = { .rec = rec,
+		               .stored = rec->size,
+		               .size = rec->encrypted ? rec->message_size : rec->size,
+		               .vsize =
+		                   rec->encrypted ? rec->message_rfc822_size : rec->rfc822_size };
 	struct maildir_user *u = of(w);
 	int rc;
 
@@ -271,10 +280,10 @@ static int put_message(struct user_writer *w, const struct rec_msg *rec, struct 
 	rc = write_message(u, &msg, err);
 	if (rc <= 0)
 		return rc;
-	user_wrote_file(w, u->cur, msg.size);
+	user_wrote_file(w, u->cur, msg.stored);
 	if (share != NULL)
 		remember_share(u, &msg, buf_str(&u->file), (struct file_share *)share);
-	*size_r = msg.size;
+	*size_r = msg.stored;
 	return u->flavour->message(u, &msg, buf_str(&u->file), err) < 0 ? -1 : 1;
 }
 
@@ -282,14 +291,16 @@ static int put_same(struct user_writer *w, const struct rec_msg *rec, struct sha
                     uint64_t *size_r, struct mbx_err *err)
 {
 	const struct file_share *s = (const struct file_share *)share;
-	struct out_msg msg = { .rec = rec, .size = s->size, .vsize = s->vsize };
+	struct out_msg msg = {
+		.rec = rec, .stored = s->stored, .size = s->size, .vsize = s->vsize
+	};
 	struct maildir_user *u = of(w);
 
 	judge_date(u, rec->internaldate);
 	name_message(u, &msg);
 	if (link_body(u, s, rec, buf_str(&u->file), err) < 0)
 		return -1;
-	*size_r = msg.size;
+	*size_r = msg.stored;
 	return u->flavour->message(u, &msg, buf_str(&u->file), err);
 }
 

@@ -15,9 +15,10 @@ struct maildir_user;
 /* A message as it comes to lie in its folder. */
 struct out_msg {
 	const struct rec_msg *rec;
-	const char *base; /* name without flags */
-	uint64_t size, vsize;
-	bool sized; /* base says both sizes */
+	const char *base;     /* name without flags */
+	uint64_t stored;      /* bytes of its file */
+	uint64_t size, vsize; /* of the message: what names and lists say */
+	bool sized;           /* base says both sizes */
 };
 
 struct maildir_flavour {

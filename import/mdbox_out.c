@@ -210,11 +210,11 @@ static int settle(struct mdbox_out *out, struct mbx_err *err)
 
 /* ---- messages ---- */
 
-int mdbox_out_put(struct mdbox_out *out, const void *data, size_t len, struct slice tail,
+int mdbox_out_put(struct mdbox_out *out, const void *data, size_t len, bool lf, struct slice tail,
                   int64_t created, struct mdbox_place *place_r, uint64_t *odd, struct mbx_err *err)
 {
 	struct buf *p = &out->pending;
-	struct linefeed lf = { 0 };
+	struct linefeed feed = { 0 };
 	size_t body = len;
 	unsigned char *at;
 	uint64_t start;
@@ -224,10 +224,10 @@ int mdbox_out_put(struct mdbox_out *out, const void *data, size_t len, struct sl
 	start = out->size;
 	buf_reserve(p, DBOX_MSG_BYTES + len + 2 + tail.len);
 	at = p->data + p->len + DBOX_MSG_BYTES;
-	if (out->opts.lf && len > 0 && memchr(data, '\r', len) != NULL) {
-		body = linefeed_put(&lf, data, len, at);
-		body += linefeed_end(&lf, at + body);
-		*odd += lf.odd > 0;
+	if (lf && len > 0 && memchr(data, '\r', len) != NULL) {
+		body = linefeed_put(&feed, data, len, at);
+		body += linefeed_end(&feed, at + body);
+		*odd += feed.odd > 0;
 	} else if (len > 0) {
 		memcpy(at, data, len);
 	}
@@ -261,7 +261,8 @@ static int take_back(struct mdbox_out *out, uint64_t start, struct mbx_err *err)
 	return -1;
 }
 
-int mdbox_out_stream(struct mdbox_out *out, struct body *body, uint64_t expected, int64_t created,
+int mdbox_out_stream(struct mdbox_out *out, struct body *body, uint64_t expected, bool lf,
+                     int64_t created,
                      void (*tail)(void *ctx, const struct msgout_sizes *sizes, struct buf *out),
                      void *ctx, struct mdbox_place *place_r, struct msgout_sizes *sizes_r,
                      struct mbx_err *err)
@@ -280,7 +281,7 @@ int mdbox_out_stream(struct mdbox_out *out, struct body *body, uint64_t expected
 	if (flush(out, err) < 0)
 		return -1;
 	sizes_r->internaldate = info.internaldate;
-	if (msgout_pieces(out->fd, out->opts.lf, body, out->piece, sizes_r, err) < 0)
+	if (msgout_pieces(out->fd, lf, body, out->piece, sizes_r, err) < 0)
 		return take_back(out, start, err);
 	out->size += sizes_r->size;
 	out->written += sizes_r->size;

@@ -26,7 +26,6 @@ struct mdbox_out_opts {
 	int storage, index; /* directories for the files, and the map; borrowed */
 	mode_t mode;
 	bool sync;
-	bool lf;              /* CR LF becomes LF, see linefeed.h */
 	uint64_t rotate_size; /* a file takes one message, and more up to so many bytes */
 	uint32_t uidvalidity; /* of the map */
 };
@@ -49,11 +48,13 @@ struct mdbox_out *mdbox_out_new(const struct mdbox_out_opts *opts);
 /* Without mdbox_out_finish(): leaves incomplete files behind. NULL is fine. */
 void mdbox_out_free(struct mdbox_out *out);
 
-/* created: of a file, if this begins one. */
-int mdbox_out_put(struct mdbox_out *out, const void *data, size_t len, struct slice tail,
+/* lf: CR LF becomes LF, see linefeed.h; *odd counts as that does. created: of a file, if this
+ * begins one. */
+int mdbox_out_put(struct mdbox_out *out, const void *data, size_t len, bool lf, struct slice tail,
                   int64_t created, struct mdbox_place *place_r, uint64_t *odd, struct mbx_err *err);
 /* A body that is read in pieces, of about so many bytes; tail() as in msgout_stream(). */
-int mdbox_out_stream(struct mdbox_out *out, struct body *body, uint64_t expected, int64_t created,
+int mdbox_out_stream(struct mdbox_out *out, struct body *body, uint64_t expected, bool lf,
+                     int64_t created,
                      void (*tail)(void *ctx, const struct msgout_sizes *sizes, struct buf *out),
                      void *ctx, struct mdbox_place *place_r, struct msgout_sizes *sizes_r,
                      struct mbx_err *err);

@@ -160,12 +160,18 @@ static int write_head(const struct msgout *out, int fd, const struct msgout_file
 	return sys_pwrite(fd, head, len, 0) < 0 ? mbx_fail(err, ERR_USER, errno, "write") : 0;
 }
 
+/* Line ends of the body are changed. */
+static bool converts(const struct msgout *out, const struct msgout_file *file)
+{
+	return out->opts.lf && !file->as_it_is;
+}
+
 /* Writes a file whose body is in memory, at one go. */
 static int write_memory(struct batch *b, int fd, const struct msgout_file *file,
                         const unsigned char *data, size_t len, struct mbx_err *err)
 {
 	const struct msgout *out = b->out;
-	bool convert = out->opts.lf && len > 0 && memchr(data, '\r', len) != NULL;
+	bool convert = converts(out, file) && len > 0 && memchr(data, '\r', len) != NULL;
 	struct linefeed lf = { 0 };
 	struct buf *room = &b->room;
 	size_t head = file->head.len, size = len;
@@ -200,7 +206,7 @@ static int write_slowly(const struct msgout *out, int fd, const struct msgout_fi
                         struct mbx_err *err)
 {
 	if (write_head(out, fd, file, 0, false, err) < 0 ||
-	    msgout_pieces(fd, out->opts.lf, body, piece, sizes, err) < 0)
+	    msgout_pieces(fd, converts(out, file), body, piece, sizes, err) < 0)
 		return -1;
 	return write_head(out, fd, file, sizes->size, true, err);
 }

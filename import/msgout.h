@@ -23,7 +23,7 @@ struct msgout_opts {
 	unsigned jobs;
 	mode_t mode;
 	bool sync;
-	bool lf; /* CR LF becomes LF, see linefeed.h */
+	bool lf; /* CR LF becomes LF, see linefeed.h, but for files that say otherwise */
 	/* Puts the size of the body, as written, into a file's head. Any thread calls it; NULL:
 	 * nothing to do. */
 	void (*seal)(unsigned char *head, size_t len, uint64_t size);
@@ -35,6 +35,7 @@ struct msgout_file {
 	const char *name;
 	struct slice head, tail; /* what stands before and behind the body */
 	int64_t mtime;           /* TIME_UNKNOWN: now */
+	bool as_it_is;           /* no line end is changed */
 };
 
 struct msgout *msgout_new(const struct msgout_opts *opts);

@@ -40,6 +40,7 @@ struct writer_opts {
 	unsigned jobs;
 	uint64_t rotate_size; /* of storage files; 0: the driver's default */
 	bool dry_run;         /* judge everything, write nothing */
+	bool decrypts;        /* as store_writer */
 	bool like;            /* the archive says that it was made from a store of this driver */
 	const char *user;     /* its name in the archive, for messages and derived GUIDs */
 	struct report *report;
@@ -70,7 +71,8 @@ struct user_sink {
 struct store_writer {
 	const char *name, *summary;
 	const char *const *keys;
-	bool rotates; /* has storage files, whose size can be chosen */
+	bool rotates;  /* has storage files, whose size can be chosen */
+	bool decrypts; /* its server can read what mail_crypt has encrypted; see record.h */
 	/* enum mbx_field bits that the store can hold, given its keys. */
 	uint32_t (*caps)(const struct store_loc *loc);
 	uint32_t like_caps; /* those that it holds besides if the archive was made from its like */

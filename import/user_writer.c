@@ -650,6 +650,14 @@ static int put_message(struct user_writer *w, const struct rec_msg *rec, struct 
 		                     "%s: uid %" PRIu32 " leaves no UID for the next message",
 		                     box_in_hand(w)->path, rec->uid);
 	}
+	if (rec->encrypted && !w->opts.decrypts) {
+		body_close(rec->body);
+		return mbx_fail_code(err, ERR_USER, MBX_CANTCREAT,
+		                     "%s: uid %" PRIu32
+		                     " is encrypted by mail_crypt: only in maildir, sdbox and "
+		                     "mdbox a server can read it",
+		                     box_in_hand(w)->path, rec->uid);
+	}
 	rc = write_message(w, rec, &size, err);
 	if (rc < 0)
 		return mbx_context(err, "%s", box_in_hand(w)->path);

@@ -138,13 +138,18 @@ struct slice dbox_mailbox(const struct dbox_user *u)
 	return slice_str(box->name[0] == '\0' ? "INBOX" : box->name + strlen(u->w.box_prefix));
 }
 
-void dbox_judge(struct dbox_user *u, struct body *body)
+bool dbox_has_lf(const struct dbox_user *u, const struct rec_msg *msg)
+{
+	return u->lf && !msg->encrypted;
+}
+
+void dbox_judge(struct dbox_user *u, const struct rec_msg *msg)
 {
 	struct linefeed lf;
 
-	if (u->lf && linefeed_judge(body, &lf))
+	if (dbox_has_lf(u, msg) && linefeed_judge(msg->body, &lf))
 		u->odd += lf.odd > 0;
-	body_close(body);
+	body_close(msg->body);
 }
 
 struct slice dbox_tail(struct dbox_user *u, const struct dbox_meta *meta)
@@ -187,7 +192,9 @@ static void make_meta(struct dbox_user *u, const struct rec_msg *msg, struct dbo
 	if (msg->internaldate != TIME_UNKNOWN || msg->body == NULL ||
 	    (!msg->body->streamed && msg->has_digest))
 		meta->received = fit_date(u, msg->internaldate);
-	meta->virtual_size = msg->rfc822_size;
+	meta->virtual_size = msg->encrypted ? msg->message_rfc822_size : msg->rfc822_size;
+	meta->has_plain = msg->encrypted;
+	meta->plain = msg->message_size;
 	meta->uidl = fit_text(u, msg->uidl, "uidl");
 	if (msg->uidl_order <= UINT32_MAX)
 		meta->order = (uint32_t)msg->uidl_order;
@@ -206,7 +213,8 @@ void dbox_complete(struct dbox_user *u, const struct rec_msg *msg, struct dbox_m
 {
 	if (msg->internaldate == TIME_UNKNOWN)
 		meta->received = fit_date(u, internaldate);
-	meta->virtual_size = vsize;
+	if (!msg->encrypted)
+		meta->virtual_size = vsize;
 }
 
 static uint64_t digest_text(const void *data, size_t len)
@@ -391,6 +399,7 @@ const struct store_writer writer_sdbox = {
 	.name = "sdbox",
 	.summary = "Dovecot's dbox, one message a file, LAYOUT=fs or index",
 	.keys = keys,
+	.decrypts = true,
 	.caps = sdbox_caps,
 	.open = sdbox_open,
 };
@@ -400,6 +409,7 @@ const struct store_writer writer_mdbox = {
 	.summary = "Dovecot's dbox, many messages a file, LAYOUT=fs or index",
 	.keys = keys,
 	.rotates = true,
+	.decrypts = true,
 	.caps = mdbox_caps,
 	.open = mdbox_open,
 };

@@ -275,6 +275,7 @@ static const char *const keys[] = {
 const struct store_writer writer_maildir = {
 	.name = "maildir",
 	.summary = "Dovecot's Maildir, LAYOUT=maildir++ or fs",
+	.decrypts = true,
 	.keys = keys,
 	.caps = caps,
 	.open = writer_open,

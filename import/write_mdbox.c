@@ -78,8 +78,8 @@ static int stream(struct mdbox *m, const struct rec_msg *msg, struct dbox_meta *
 	struct streamed st = { .m = m, .msg = msg, .meta = meta };
 	struct msgout_sizes sizes;
 
-	if (mdbox_out_stream(m->out, msg->body, msg->size, dbox_created(msg, meta), late_tail, &st,
-	                     place, &sizes, err) < 0)
+	if (mdbox_out_stream(m->out, msg->body, msg->size, dbox_has_lf(&m->u, msg),
+	                     dbox_created(msg, meta), late_tail, &st, place, &sizes, err) < 0)
 		return err->scope == ERR_MSG ? 0 : -1;
 	m->u.odd += sizes.odd > 0;
 	*size_r = sizes.size;
@@ -106,8 +106,8 @@ static int store(struct mdbox *m, const struct rec_msg *msg, struct dbox_meta *m
 		                     "uid %" PRIu32 ": the message is not of the size that was "
 		                     "announced (%" PRIu64 ")",
 		                     msg->uid, msg->size);
-	return mdbox_out_put(m->out, data, len, dbox_tail(&m->u, meta), dbox_created(msg, meta),
-	                     place, &m->u.odd, err) < 0
+	return mdbox_out_put(m->out, data, len, dbox_has_lf(&m->u, msg), dbox_tail(&m->u, meta),
+	                     dbox_created(msg, meta), place, &m->u.odd, err) < 0
 	           ? -1
 	           : 1;
 }
@@ -116,7 +116,7 @@ static int store(struct mdbox *m, const struct rec_msg *msg, struct dbox_meta *m
 static int judge(struct mdbox *m, const struct rec_msg *msg, struct mdbox_place *place,
                  struct mbx_err *err)
 {
-	dbox_judge(&m->u, msg->body);
+	dbox_judge(&m->u, msg);
 	place->refs = 1;
 	if (msg->size < MDBOX_SIZE_MAX - DBOX_LINE_MAX - DBOX_MSG_BYTES)
 		return 1;
@@ -232,7 +232,6 @@ static int open_storage(struct mdbox *m, const struct writer_opts *opts, struct 
 {
 	struct user_writer *w = &m->u.w;
 	struct mdbox_out_opts out = { .rotate_size = opts->rotate_size,
-		                      .lf = m->u.lf,
 		                      .uidvalidity = m->map_uidvalidity };
 
 	m->files = (struct place){ .used = true, .rel = arena_strdup(&w->keep, STORAGE) };

@@ -52,6 +52,7 @@ static void make_file(struct sdbox *s, const struct rec_msg *msg, const struct d
 		                      .name = name,
 		                      .head = slice_of(buf_str(&s->head), s->head.len),
 		                      .tail = dbox_tail(&s->u, meta),
+		                      .as_it_is = !dbox_has_lf(&s->u, msg),
 		                      .mtime = TIME_UNKNOWN };
 }
 
@@ -94,7 +95,7 @@ static int message(struct dbox_user *u, const struct rec_msg *msg, struct dbox_m
 
 	make_file(s, msg, meta, name, &file);
 	if (u->w.dry)
-		dbox_judge(u, msg->body);
+		dbox_judge(u, msg);
 	else if (msg->body->streamed || !msg->has_digest)
 		rc = stream(s, msg, &file, meta, size_r, err);
 	else if (msgout_put(s->out, &file, msg->body, msg->size, err) < 0)

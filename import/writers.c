@@ -292,6 +292,7 @@ static int open_user(struct writers *w, const struct rec_user *user, struct mbx_
 		                    .rotate_size = w->opts.rotate_size,
 		                    .dry_run = w->opts.dry_run,
 		                    .like = w->like,
+		                    .decrypts = w->driver->decrypts,
 		                    .user = in_hand(w)->name,
 		                    .report = w->opts.report,
 		                    .writeback = w->writeback,
