@@ -2,6 +2,7 @@
 
 #include "export/content.h"
 #include "export/dbox_attached.h"
+#include "export/encrypted.h"
 #include "format/base/mem.h"
 #include "format/base/xio.h"
 #include "format/codec/mailcrypt.h"
@@ -246,19 +247,6 @@ static ssize_t read_more(void *ctx, uint64_t at, void *data, size_t len, struct 
 	return got > 0 ? got : fail_ends(err, "the message");
 }
 
-static int refuse_encrypted(const struct dbox_body *d, const unsigned char *data, size_t len,
-                            struct mbx_err *err)
-{
-	struct buf keys;
-
-	buf_init(&keys);
-	mailcrypt_keys(data, len, &keys);
-	(void)mbx_fail_code(err, ERR_MSG, MBX_NOPERM, "encrypted by mail_crypt%s%s",
-	                    keys.len > 0 ? " for key " : "", buf_str(&keys));
-	buf_release(&keys);
-	return in_file(d, err);
-}
-
 static void say_looks_compressed(const struct dbox_body *d, enum inflate_kind kind)
 {
 	const struct user_store *store = d->box->s->store;
@@ -377,32 +365,63 @@ static int get_message(struct dbox_body *d, struct dbox_message *m, struct mbx_e
 	                    wanted(d->file, d->place.at.size, CONTENT_HEAD_MAX), m, err);
 }
 
+/* What was read is encrypted: it is refused, or taken as it is. */
+static int open_encrypted(struct dbox_body *d, struct dbox_message *m, struct body_info *info,
+                          struct mbx_err *err)
+{
+	const char *why = NULL;
+
+	if (!d->box->s->store->carry_encrypted) {
+		(void)encrypted_refuse_one(m->raw + m->body, head_of(m), err);
+		return in_file(d, err);
+	}
+	if (m->meta.attachments.len != 0)
+		why = "has attachments in other files";
+	else if (!m->meta.has_plain || !m->meta.has_virtual)
+		why = "its metadata do not tell the sizes of the message itself";
+	if (why != NULL) {
+		(void)mbx_fail_code(err, ERR_MSG, MBX_NOPERM,
+		                    "is encrypted by mail_crypt and %s: no server could read it",
+		                    why);
+		return in_file(d, err);
+	}
+	info->encrypted = true;
+	info->message_size = m->meta.plain;
+	info->message_rfc822_size = m->meta.virtual_size;
+	fill_content(d, m);
+	info->size = d->content.plain_size = m->stored;
+	return 0;
+}
+
+/* What comes out of storage compression must not be encrypted. */
+static int check_plain(const struct dbox_body *d, struct mbx_err *err)
+{
+	size_t len;
+	const unsigned char *plain = content_memory(&d->content, &len);
+
+	if (plain == NULL || !mailcrypt_sniff(plain, len))
+		return 0;
+	if (d->box->s->store->carry_encrypted)
+		(void)mbx_fail_code(err, ERR_MSG, MBX_NOPERM,
+		                    "was compressed after mail_crypt had encrypted it");
+	else
+		(void)encrypted_refuse_one(plain, len, err);
+	return in_file(d, err);
+}
+
 /* Finds out what the message is. */
-static int open_message(struct dbox_body *d, struct dbox_message *m, uint64_t *size_r,
+static int open_message(struct dbox_body *d, struct dbox_message *m, struct body_info *info,
                         struct mbx_err *err)
 {
-	const struct dbox_store *s = d->box->s;
-	const unsigned char *plain;
-	size_t len;
-
 	if (get_message(d, m, err) < 0)
 		return -1;
 	d->alt = m->alt;
 	d->header = m->offset;
 	d->start = m->offset + m->line.msg_header;
-	if (m->encrypted && !s->carry_encrypted)
-		return refuse_encrypted(d, m->raw + m->body, head_of(m), err);
+	if (m->encrypted)
+		return open_encrypted(d, m, info, err);
 	fill_content(d, m);
-	if (m->encrypted && m->meta.attachments.len == 0) {
-		*size_r = d->content.plain_size = m->stored;
-		return 0;
-	}
-	if (open_content(d, m, size_r, err) < 0)
-		return -1;
-	plain = content_memory(&d->content, &len);
-	if (plain != NULL && mailcrypt_sniff(plain, len) && !s->carry_encrypted)
-		return refuse_encrypted(d, plain, len, err);
-	return 0;
+	return open_content(d, m, &info->size, err) < 0 ? -1 : check_plain(d, err);
 }
 
 /* Which other messages have the same body. */
@@ -425,7 +444,7 @@ static int open_body(struct body *b, struct body_info *info_r, struct mbx_err *e
 	int ret;
 
 	forget(d);
-	ret = open_message(d, &m, &info_r->size, err);
+	ret = open_message(d, &m, info_r, err);
 	info_r->internaldate = m.meta.received;
 	info_r->savedate = TIME_UNKNOWN;
 	take_share(d, &m.st, info_r);

@@ -10,8 +10,7 @@
  * Messages in dbox files, as bodies that any thread may read.
  *
  * 1. What is damaged is ERR_MSG and names file and offset; what is gone is MBX_CHANGED, or what
- *    --frozen makes of it. What mail_crypt has encrypted is MBX_NOPERM and names the keys, unless
- *    dbox_store.carry_encrypted.
+ *    --frozen makes of it. What mail_crypt has encrypted is as encrypted.h says.
  * 2. Storage compression and external attachments are undone. The plain size that metadata tell has
  *    to be that of what comes out; a server would refuse the message otherwise.
  * 3. INTERNALDATE comes from the metadata, so open() reads them. Without one it is 1970, as the

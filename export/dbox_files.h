@@ -15,7 +15,6 @@ struct dbox_store {
 	struct user_store *store; /* a reference */
 	struct tree alt;          /* ALT storage; closed: none */
 	struct tree attachments;  /* mail_attachment_dir; closed: none */
-	bool carry_encrypted;     /* what mail_crypt has encrypted is taken as it is */
 };
 
 /* Takes a reference of store; the caller opens the trees. */

@@ -448,7 +448,7 @@ static void take_metadata(struct dbox_reader *d, const struct dbox_message *m, s
 	const struct dbox_meta *meta = &m->meta;
 	bool may_uidl = msg->uid <= d->uidl_max;
 
-	msg->size = meta->has_plain ? meta->plain : m->stored;
+	msg->size = meta->has_plain && !m->encrypted ? meta->plain : m->stored;
 	msg->internaldate = meta->has_received ? meta->received : 0;
 	msg->guid = dovecot_string(&d->base, meta->guid, LIMIT_GUID_BYTES, msg->uid, "GUID");
 	if (may_uidl && d->header.has_uidl)
@@ -506,7 +506,7 @@ static int give(struct dbox_reader *d, uint32_t i, struct record *rec, struct mb
 		ret = 1;
 	} else if (ret < 0) {
 		*err = why;
-	} else if (m.encrypted && !d->dbox->carry_encrypted) {
+	} else if (m.encrypted && !d->base.store->carry_encrypted) {
 		ret = dbox_refuse_encrypted(d, err);
 	} else if (!is_meant(d, i, &m)) {
 		user_bad(&d->base, rec, listed.uid,

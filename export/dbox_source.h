@@ -76,8 +76,8 @@ int dbox_read_spot(struct dbox_reader *d, struct dbox_files *files, struct dbox_
 int dbox_find_by_list(struct dbox_reader *d, const char *file, const struct tree *mailboxes,
                       struct mbx_err *err);
 
-/* dbox_crypt.c: fails the user if some messages that are wanted are encrypted, as far as samples of
- * each folder tell. 0 or -1. */
+/* dbox_crypt.c: fails the user if some messages that are wanted are encrypted, as encrypted.h says.
+ * 0 or -1. */
 int dbox_look_encrypted(struct dbox_reader *d, struct mbx_err *err);
 /* There are some: counts them all, and fails the user. Always -1. */
 int dbox_refuse_encrypted(struct dbox_reader *d, struct mbx_err *err);

@@ -1,7 +1,9 @@
 #include "export/content.h"
+#include "export/encrypted.h"
 #include "export/maildir_box.h"
 #include "format/base/mem.h"
 #include "format/base/xio.h"
+#include "format/codec/mailcrypt.h"
 #include "format/codec/maildir_name.h"
 #include "format/report.h"
 
@@ -149,6 +151,61 @@ static void check_size(struct maildir_body *m, const struct maildir_name *name)
 	           name->size);
 }
 
+/* The stored bytes are those of mail_crypt, which Courier does not have. */
+static bool is_encrypted(const struct maildir_body *m)
+{
+	return !m->box->list.courier &&
+	       mailcrypt_sniff(m->content.raw + m->content.head, m->content.head_len);
+}
+
+static int fail_encrypted(const struct maildir_body *m, const void *data, size_t len,
+                          struct mbx_err *err)
+{
+	char name[SHOWN_MAX];
+
+	if (m->box->store->carry_encrypted)
+		(void)mbx_fail_code(err, ERR_MSG, MBX_NOPERM,
+		                    "is encrypted by mail_crypt and %s: no server could read it",
+		                    data == NULL
+		                        ? "its name does not tell the sizes of the message itself"
+		                        : "then compressed");
+	else
+		(void)encrypted_refuse_one(data, len, err);
+	return mbx_context(err, "%s/%s", m->box->dir.path, name_of(m, name));
+}
+
+/* What is encrypted is refused, or taken as it is. */
+static int open_encrypted(struct maildir_body *m, const struct maildir_name *name,
+                          struct body_info *info, struct mbx_err *err)
+{
+	struct content *c = &m->content;
+
+	if (!m->box->store->carry_encrypted)
+		return fail_encrypted(m, c->raw, c->head_len, err);
+	if (!name->has_size || !name->has_vsize)
+		return fail_encrypted(m, NULL, 0, err);
+	c->plain_size = c->size;
+	info->encrypted = true;
+	info->message_size = name->size;
+	info->message_rfc822_size = name->vsize;
+	return 0;
+}
+
+/* What is not, may be so under storage compression. */
+static int open_plain(struct maildir_body *m, const struct maildir_name *name, struct mbx_err *err)
+{
+	const unsigned char *plain;
+	size_t len;
+
+	if (open_content(m, name, err) < 0)
+		return -1;
+	plain = content_memory(&m->content, &len);
+	if (plain != NULL && !m->box->list.courier && mailcrypt_sniff(plain, len))
+		return fail_encrypted(m, plain, len, err);
+	check_size(m, name);
+	return 0;
+}
+
 static int check_file(const struct maildir_body *m, const struct stat *st, struct mbx_err *err)
 {
 	char name[SHOWN_MAX];
@@ -182,9 +239,11 @@ static int open_body(struct body *b, struct body_info *info_r, struct mbx_err *e
 	m->content.size = (uint64_t)st.st_size;
 	if (!maildir_name_parse(base.ptr, base.len, MAILDIR_SEP, &name))
 		memset(&name, 0, sizeof(name));
-	if (read_head(m, err) < 0 || open_content(m, &name, err) < 0)
+	if (read_head(m, err) < 0)
 		return -1;
-	check_size(m, &name);
+	if ((is_encrypted(m) ? open_encrypted(m, &name, info_r, err) : open_plain(m, &name, err)) <
+	    0)
+		return -1;
 	if (content_memory(&m->content, &len) != NULL) {
 		close_quietly(m->fd);
 		m->fd = -1;

@@ -233,7 +233,7 @@ static bool same_stamp(const struct stat *a, const struct stat *b)
 	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
-static const struct tree *base_of(const struct maildir_reader *r, const struct user_folder *f)
+const struct tree *maildir_base_of(const struct maildir_reader *r, const struct user_folder *f)
 {
 	return path_is_inbox(f->path) && r->base.store->inbox.fd >= 0 ? &r->base.store->inbox
 	                                                              : &r->base.store->root;
@@ -246,7 +246,7 @@ static int stamp_folder(struct user_reader *base, uint64_t *stamp_r, struct mbx_
 	struct maildir_reader *r = of(base);
 	struct stat st[5];
 	struct tree dir;
-	int ret = tree_open_sub(base_of(r, r->base.folder), r->base.folder->rel, &dir, err);
+	int ret = tree_open_sub(maildir_base_of(r, r->base.folder), r->base.folder->rel, &dir, err);
 
 	memset(st, 0, sizeof(st));
 	if (ret == 1) {
@@ -366,7 +366,7 @@ static int open_box(struct user_reader *base, struct mbx_err *err)
 
 	r->next_msg = 0;
 	r->has_database = false;
-	ret = maildir_box_open(base->store, base_of(r, f), f->rel, f->path,
+	ret = maildir_box_open(base->store, maildir_base_of(r, f), f->rel, f->path,
 	                       r->flavour->kind == UIDLIST_COURIER, &r->box, err);
 	if (ret != 1)
 		return ret;

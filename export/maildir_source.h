@@ -65,6 +65,13 @@ int maildir_open(const struct maildir_flavour *flavour, const struct store_loc *
 int maildir_peek_header(struct maildir_reader *r, const struct user_folder *f,
                         struct uidlist_header *h, struct mbx_err *err);
 
+/* The directory that f->rel is below: the root, or INBOX=. */
+const struct tree *maildir_base_of(const struct maildir_reader *r, const struct user_folder *f);
+
+/* Fails the user if some messages that are wanted are encrypted, as encrypted.h says
+ * (maildir_crypt.c). 0 or -1. */
+int maildir_look_encrypted(struct maildir_reader *r, struct mbx_err *err);
+
 /* The quota limits of the maildirsize file in dir. */
 void maildir_quota(struct maildir_reader *r, const struct tree *dir);
 

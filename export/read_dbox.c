@@ -1,6 +1,7 @@
 #include "export/read_dbox.h"
 
 #include "export/dbox_source.h"
+#include "export/encrypted.h"
 #include "export/folders.h"
 #include "format/codec/listindex.h"
 #include "format/limits.h"
@@ -43,17 +44,6 @@ static int read_mailboxdir(struct dbox_reader *d, const struct store_loc *loc, s
 		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE,
 		                     "MAILBOXDIR=%s: is no name of a directory", name);
 	d->mailboxes = xasprintf("%.*s/", (int)len, name);
-	return 0;
-}
-
-static int read_encrypted(struct dbox_reader *d, const struct store_loc *loc, struct mbx_err *err)
-{
-	const char *value = store_loc_key(loc, "ENCRYPTED");
-
-	if (value != NULL && strcmp(value, "keep") != 0)
-		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE, "ENCRYPTED=%s: is not \"keep\"",
-		                     value);
-	d->dbox->carry_encrypted = value != NULL;
 	return 0;
 }
 
@@ -226,7 +216,7 @@ static int start(struct user_reader *r, const struct store_loc *loc, struct mbx_
 	const struct tree *files;
 
 	if (dovecot_read_layout(&d->store, loc, err) < 0 || read_mailboxdir(d, loc, err) < 0 ||
-	    read_encrypted(d, loc, err) < 0 || open_roots(d, loc, err) < 0 ||
+	    encrypted_read_key(r->store, loc, err) < 0 || open_roots(d, loc, err) < 0 ||
 	    open_storage(d, err) < 0 || find_folders(d, loc, err) < 0)
 		return -1;
 	files = d->store.control.fd >= 0 ? &d->store.control : &r->store->root;

@@ -2,6 +2,7 @@
 
 #include "export/dovecot_index.h"
 #include "export/dovecot_store.h"
+#include "export/encrypted.h"
 #include "export/maildir_source.h"
 #include "format/codec/keywords.h"
 #include "format/codec/maildir_name.h"
@@ -32,7 +33,7 @@ struct dovecot_reader {
 	const char **message_keywords;
 };
 
-static const char *const keys[] = { DOVECOT_KEYS, "INBOX=", "ALT=", NULL };
+static const char *const keys[] = { DOVECOT_KEYS, "INBOX=", "ALT=", "ENCRYPTED=", NULL };
 
 static struct dovecot_reader *of(struct maildir_reader *r)
 {
@@ -81,7 +82,7 @@ static int start(struct maildir_reader *r, const struct store_loc *loc, struct m
 	struct user_store *store = r->base.store;
 	const struct tree *files;
 
-	if (dovecot_read_layout(d, loc, err) < 0)
+	if (dovecot_read_layout(d, loc, err) < 0 || encrypted_read_key(store, loc, err) < 0)
 		return -1;
 	if (d->naming.layout == FOLDER_FS)
 		r->base.known |= FIELD_NOSELECT;
@@ -92,7 +93,9 @@ static int start(struct maildir_reader *r, const struct store_loc *loc, struct m
 		return -1;
 	files = d->control.fd >= 0 ? &d->control : &store->root;
 	maildir_quota(r, files);
-	return dovecot_account(d, loc, files, "subscriptions", guid_of, err);
+	if (dovecot_account(d, loc, files, "subscriptions", guid_of, err) < 0)
+		return -1;
+	return maildir_look_encrypted(r, err);
 }
 
 /* Folders. */

@@ -15,7 +15,8 @@ struct user_store {
 	struct tree root, inbox; /* inbox: INBOX=, or closed */
 	char *user;
 	struct report *report;
-	bool frozen; /* what vanished or was renamed is an error of the user, 75 */
+	bool carry_encrypted; /* what mail_crypt has encrypted is taken as it is */
+	bool frozen;          /* what vanished or was renamed is an error of the user, 75 */
 };
 
 struct user_store *user_store_new(const char *user, struct report *report, bool frozen);

@@ -634,7 +634,9 @@ END_TEST
 START_TEST(encrypted)
 {
 	static const char id[] = "7878787878787878787878787878787878787878787878787878787878787878";
-	struct dbox_meta meta = { .has_plain = true, .plain = 1000 };
+	struct dbox_meta meta = {
+		.has_plain = true, .plain = 100, .has_virtual = true, .virtual_size = 103
+	};
 	struct buf body = { 0 }, keys = { 0 }, out = { 0 };
 	struct dbox_message m;
 	struct mbx_err err;
@@ -650,10 +652,10 @@ START_TEST(encrypted)
 	ck_assert_str_eq(buf_str(&keys), id);
 	dbox_message_release(&m);
 	ck_assert_int_eq(read_u(1, &out, &err), -1);
-	ck_assert_int_eq(err.scope, ERR_MSG);
+	ck_assert_int_eq(err.scope, ERR_USER);
 	ck_assert_int_eq(err.code, MBX_NOPERM);
 	ck_assert_ptr_nonnull(strstr(err.text, id));
-	store->carry_encrypted = true;
+	store->store->carry_encrypted = true;
 	ck_assert_int_eq(read_u(1, &out, &err), 0);
 	ck_assert(out.len == body.len && memcmp(out.data, body.data, out.len) == 0);
 	/* Encrypted first, then compressed. */
@@ -661,7 +663,7 @@ START_TEST(encrypted)
 	put_zstd(&out, body.data, body.len);
 	meta.plain = body.len;
 	write_one("root/" BOX "/u.1", out.data, out.len, &meta);
-	store->carry_encrypted = false;
+	store->store->carry_encrypted = false;
 	ck_assert_int_eq(read_u(1, &out, &err), -1);
 	ck_assert_int_eq(err.code, MBX_NOPERM);
 	buf_release(&body);

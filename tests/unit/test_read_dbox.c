@@ -162,9 +162,15 @@ static const struct {
 	{ "mail_crypt: nothing of the user is given",
 	  INDEX HEAD("00") "append 1 2\nb " BOX "/u.1 :a\nb " BOX "/u.2 Z1:" CRYPTED "\n", "",
 	  "? 77\n" },
-	{ "mail_crypt: taken as it is", INDEX HEAD("00") "append 1\nb " BOX "/u.1 Z1:" CRYPTED "\n",
+	{ "mail_crypt: taken as it is, with the sizes of the message; but for one that does not tell "
+	  "them, or has parts elsewhere",
+	  INDEX HEAD("00") "append 1 2 3 4\nb " BOX "/u.1 Z1,V2:" CRYPTED "\nb " BOX
+	                   "/u.2 Z1:" CRYPTED "\nb " BOX "/u.3 V1:" CRYPTED "\nb " BOX
+	                   "/u.4 Z1,V2,X0 1 - a/b:" CRYPTED "\n",
 	  ":ENCRYPTED=keep",
-	  "B INBOX v77 n2 x1 h2 r1\nM 1  q2 t=0 s12 \"" CRYPTED "\"\nE 1 0\n" DONE(1, 1, 0, 0) },
+	  "B INBOX v77 n5 x4 h2 r1\nM 1  q2 t=0 crypt=1:2 s12 \"" CRYPTED "\"\n"
+	  "M 2  q2 unreadable 0 77\nM 3  q2 unreadable 0 77\nM 4  q2 unreadable 0 77\n"
+	  "E 4 0\n" DONE(1, 4, 0, 0) },
 	{ "LAYOUT=index: the list tells the names; a level of others' names, one that is not there, "
 	  "and one that is not in the list",
 	  LIST

@@ -26,6 +26,7 @@ Suite *read_maildir_suite(void);
 
 #define G1                              "0123456789abcdef0123456789abcdef"
 #define G2                              "fedcba9876543210fedcba9876543210"
+#define CRYPTED                         "CRYPTED\3\7\2xx"
 #define DONE(boxes, msgs, bad, changed) "Z " #boxes " " #msgs " " #bad " " #changed " 0 0\n"
 
 /* An index of messages 1 and 2, whose modseqs are told. */
@@ -262,6 +263,15 @@ static const struct {
 	  "B INBOX v1 n3 x2 r1 +invented +derived\nM 1 S n=1 s1 \"x\"\nM 2  n=2 s1 \"y\"\nE 2 0\n" DONE(
 	      1, 2, 0, 0) },
 	{ "LAYOUT=what", "d m/cur\n", "m", ":LAYOUT=what", "? 64\n" },
+	{ "ENCRYPTED=what", "d m/cur\n", "m", ":ENCRYPTED=what", "? 64\n" },
+	{ "mail_crypt: nothing of the user is given", "f m/cur/1:2, x\nf m/.A/new/2 " CRYPTED "\n",
+	  "m", "", "? 77\n" },
+	{ "mail_crypt: taken as it is, with the sizes of the message; but for one that does not tell "
+	  "them",
+	  "f m/cur/1,S=1,W=2:2, " CRYPTED "\nf m/cur/2,S=1:2, " CRYPTED "\n", "m",
+	  ":ENCRYPTED=keep",
+	  "B INBOX v1 n3 x2 +invented +derived\nM 1  n=1,S=1,W=2 crypt=1:2 s12 \"" CRYPTED "\"\n"
+	  "M 2  n=2,S=1 unreadable 0 77\nE 2 0\n" DONE(1, 2, 0, 0) },
 	{ "of several INBOXes with DIRNAME the one in capitals",
 	  "d m/inbox/x/cur\nd m/Inbox/x/cur\nd m/INBOX/x/cur\nd m/InBox/x/cur\n", "m",
 	  ":LAYOUT=fs:DIRNAME=x", "B INBOX v1 n1 x0 +invented +derived\nE 0 0\n" DONE(1, 0, 3, 0) },
@@ -609,16 +619,18 @@ START_TEST(synced)
 }
 END_TEST
 
-/* --lock: the lock is there while the folder is listed, and not before or after. */
+/* --lock: the lock is there while the folder is listed, and not before or after. A look for
+ * encrypted messages would list it without. */
 static const struct {
 	const char *name;
 	const struct store_reader *driver;
 	const char *keys, *lock, *beside;
 	unsigned before; /* listings of the Maildir */
 } locks[] = {
-	{ "maildir", &reader_maildir, "", "m/dovecot-uidlist.lock", "m/dovecot-uidlist", 1 },
-	{ "CONTROL", &reader_maildir, ":CONTROL=%/c", "c/.INBOX/dovecot-uidlist.lock",
-	  "c/.INBOX/dovecot-uidlist", 1 },
+	{ "maildir", &reader_maildir, ":ENCRYPTED=keep", "m/dovecot-uidlist.lock",
+	  "m/dovecot-uidlist", 1 },
+	{ "CONTROL", &reader_maildir, ":CONTROL=%/c:ENCRYPTED=keep",
+	  "c/.INBOX/dovecot-uidlist.lock", "c/.INBOX/dovecot-uidlist", 1 },
 	{ "courier", &reader_courier, "", "m/tmp/courier.lock", "m/courierimapuiddb", 2 },
 };
 

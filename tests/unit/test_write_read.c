@@ -281,6 +281,101 @@ START_TEST(write_read)
 }
 END_TEST
 
+#define CRYPTED "CRYPTED\3\7\2\r\n\r\r\n\n\r"
+
+/* What mail_crypt has encrypted, where it can be; the messages themselves are of 9 and 11 bytes. */
+static const struct {
+	const char *driver;
+	bool holds;
+} encrypted_in[] = {
+	{ "maildir", true },  { "sdbox", true }, { "mdbox", true },
+	{ "courier", false }, { "mbox", false },
+};
+
+static void put_encrypted(struct rec_msg *msg)
+{
+	msg->encrypted = true;
+	msg->message_size = 9;
+	msg->message_rfc822_size = 11;
+	msg->internaldate = 1000000000;
+	msg->guid = "g";
+}
+
+/* Every message of a store is that one. */
+static void check_encrypted(const struct store_spec *spec, const char *text)
+{
+	struct selection *all = selection_new();
+	struct reader_opts opts = { .select = all, .jobs = 1 };
+	struct store_loc *loc = NULL;
+	struct source *src = NULL;
+	struct body_info info;
+	struct record rec;
+	char data[64];
+	unsigned count = 0;
+	int ret;
+
+	ck_assert_int_eq(store_loc_expand(spec, "joe", NULL, &loc, &err), 0);
+	ck_assert_msg(store_reader_find(spec->driver)->open(loc, &opts, &src, &err) == 0, "%s",
+	              err.text);
+	while ((ret = source_next(src, &rec, &err)) == 1) {
+		if (rec.kind != REC_MSG)
+			continue;
+		count++;
+		ck_assert_msg(body_open(rec.msg.body, &info, &err) == 0, "%s: %s", text, err.text);
+		ck_assert(info.encrypted);
+		ck_assert_uint_eq(info.message_size, 9);
+		ck_assert_uint_eq(info.message_rfc822_size, 11);
+		ck_assert_int_eq(body_read(rec.msg.body, data, sizeof(data), &err),
+		                 sizeof(CRYPTED) - 1);
+		ck_assert_mem_eq(data, CRYPTED, sizeof(CRYPTED) - 1);
+		body_close(rec.msg.body);
+	}
+	ck_assert_msg(ret == 0, "%s", err.text);
+	ck_assert_uint_eq(count, 4);
+	source_close(src);
+	store_loc_free(loc);
+	selection_free(all);
+}
+
+/* In memory, in pieces, shared, and shared with another date: not a byte is changed. */
+START_TEST(encrypted)
+{
+	struct store_spec *to = NULL, *from = NULL;
+	char *text = fs_path("%s:%s/x", encrypted_in[_i].driver, top);
+	char *keep = fs_path("%s:ENCRYPTED=keep", text);
+	struct writers_opts opts = { .fsync = FSYNC_NEVER, .jobs = 2 };
+	struct sink *dst = NULL;
+	struct rec_msg *msg;
+
+	script_user(&s, "joe");
+	script_box(&s, "INBOX");
+	msg = script_msg(&s, 1, CRYPTED);
+	msg->share = 1;
+	put_encrypted(msg);
+	put_encrypted(script_stream(&s, 2, CRYPTED, false));
+	script_box(&s, "Sent");
+	put_encrypted(script_same(&s, 1, 1));
+	msg = script_same(&s, 2, 1);
+	put_encrypted(msg);
+	msg->internaldate++;
+	ck_assert_int_eq(store_spec_parse(text, &to, &err), 0);
+	opts.spec = to;
+	ck_assert_msg(writers_open(&opts, &dst, &err) == 0, "%s", err.text);
+	ck_assert_int_eq(script_play(&s, dst, 0, NULL, &err), 0);
+	ck_assert_int_eq(writers_exit_code(dst), encrypted_in[_i].holds ? MBX_OK : MBX_CANTCREAT);
+	sink_close(dst);
+	ck_assert_uint_eq(script_open_bodies(), 0);
+	if (encrypted_in[_i].holds) {
+		ck_assert_int_eq(store_spec_parse(keep, &from, &err), 0);
+		check_encrypted(from, text);
+		store_spec_free(from);
+	}
+	store_spec_free(to);
+	free(text);
+	free(keep);
+}
+END_TEST
+
 Suite *write_read_suite(void)
 {
 	Suite *suite = suite_create("write_read");
@@ -288,6 +383,7 @@ Suite *write_read_suite(void)
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_loop_test(tc, write_read, 0, ARRAY_SIZE(stores));
+	tcase_add_loop_test(tc, encrypted, 0, ARRAY_SIZE(encrypted_in));
 	suite_add_tcase(suite, tc);
 	return suite;
 }

@@ -282,6 +282,9 @@ static void put_body(struct buf *out, struct body *b, int64_t date)
 		buf_printf(out, " t=%" PRId64, info.internaldate);
 	if (info.share_ino != 0)
 		buf_puts(out, " +shared");
+	if (info.encrypted)
+		buf_printf(out, " crypt=%" PRIu64 ":%" PRIu64, info.message_size,
+		           info.message_rfc822_size);
 	buf_printf(out, " s%" PRIu64 " \"", info.size);
 	put_text(out, buf_str(&data), data.len < 40 ? data.len : 40);
 	buf_putc(out, '"');
