@@ -4,6 +4,8 @@ Each runs from the packages that tests/servers/fetch unpacked, listens on a free
 keeps everything it writes below one work directory and is ended by its process id. All of them run as
 the caller, or as "nobody" when the caller is root, so that both ways are one.
 """
+import base64
+import hashlib
 import os
 import pwd
 import re
@@ -174,6 +176,11 @@ class Kind(typing.NamedTuple):
 PLUGINS, ESCAPE = "userdb_mail_plugins=acl,zlib,listescape", ":ESCAPE=\\"
 APART = ":INDEX={home}/index:CONTROL={home}/control"
 ATTACHED = "userdb_mail_attachment_dir={home}/attached userdb_mail_attachment_min_size=1k"
+# What is saved is encrypted: with one key for all, or with keys of the user and of folders.
+CRYPT = ("userdb_mail_plugins=acl,mail_crypt userdb_mail_crypt_save_version=2 userdb_mail_crypt_global_public_key={public} "
+         "userdb_mail_crypt_global_private_key={private}")
+CRYPT_KEYS = "userdb_mail_plugins=acl,mail_crypt userdb_mail_crypt_save_version=2 userdb_mail_crypt_curve=prime256v1"
+KEEP = ":ENCRYPTED=keep"
 # Logs of index files that are rotated, and main index files that are written, after a few changes.
 ROTATING = ("userdb_mail_index_log_rotate_max_size=1k userdb_mail_index_log_rotate_min_size=512 "
             "userdb_mail_index_rewrite_min_log_bytes=512")
@@ -189,7 +196,7 @@ libexec_dir = {root}/usr/lib/dovecot
 mail_plugin_dir = {root}/usr/lib/dovecot/modules
 log_path = {dir}/log
 log_timestamp = ""
-import_environment = TZ LD_LIBRARY_PATH={libraries} LD_PRELOAD={preload}
+import_environment = TZ LD_LIBRARY_PATH={libraries} LD_PRELOAD={preload} MBX_TEST_DOVECOT={root}/usr/lib/dovecot
 protocols = imap pop3
 listen = 127.0.0.1
 ssl = no
@@ -303,6 +310,12 @@ plugin {{
                              PLUGINS, ESCAPE),
         "mbox-fulldirname": Kind(4, "mbox:{home}/mail:FULLDIRNAME=mBoX" + APART, PLUGINS, ESCAPE),
         "mbox-escape": Kind(4, "mbox:{home}/mail:INBOX={home}/inbox", PLUGINS, ESCAPE),
+        "maildir++-crypt": Kind(4, "maildir:{home}/Maildir", CRYPT, "", KEEP),
+        "sdbox-crypt": Kind(5, "sdbox:{home}/sdbox", CRYPT, "", KEEP),
+        "mdbox-crypt": Kind(5, "mdbox:{home}/mdbox", CRYPT, "", KEEP),
+        "maildir++-keys": Kind(2, "maildir:{home}/Maildir", CRYPT_KEYS, "", KEEP),
+        "sdbox-keys": Kind(2, "sdbox:{home}/sdbox", CRYPT_KEYS, "", KEEP),
+        "mdbox-keys": Kind(2, "mdbox:{home}/mdbox", CRYPT_KEYS, "", KEEP),
         "mdbox-attached": Kind(4, "mdbox:{home}/mdbox", ATTACHED, "", ":ATTACHMENTS={home}/attached"),
     }
 
@@ -333,7 +346,7 @@ plugin {{
 
     def env(self):
         return {"PATH": "/usr/bin:/bin:/usr/sbin", "LD_LIBRARY_PATH": self.work.libraries("dovecot"), "TZ": "UTC0",
-                "LD_PRELOAD": self.work.preload}
+                "LD_PRELOAD": self.work.preload, "MBX_TEST_DOVECOT": self.root + "/usr/lib/dovecot"}
 
     def doveadm(self, *args):
         """Runs doveadm, which has to succeed without a word; returns its standard output."""
@@ -359,17 +372,37 @@ plugin {{
         stop(self.process)
         self.process = None
 
+    def make_key(self):
+        """The key of CRYPT: settings in one line."""
+        path = self.work.write(self.dir + "/key", "")
+        subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-out", path],
+                       check=True, capture_output=True)
+        self.key_id = hashlib.sha256(subprocess.run(
+            ["openssl", "ec", "-in", path, "-pubout", "-outform", "DER", "-conv_form", "compressed"], check=True,
+            capture_output=True).stdout).hexdigest()
+        public = subprocess.run(["openssl", "pkey", "-in", path, "-pubout"], check=True, capture_output=True).stdout
+        with open(path, "rb") as f:
+            private = f.read()
+        return {"public": base64.b64encode(public).decode(), "private": base64.b64encode(private).decode()}
+
     def declare(self):
-        """Writes the accounts that tests may take: Dovecot reads new ones only once a second."""
+        """Writes the accounts that tests may take: Dovecot reads new ones only once a second.
+
+        Each that encrypts has a second name, with "-plain", under which it does not."""
         self.free = {kind: [] for kind in self.KINDS}
+        key = self.make_key()
         with open(self.users, "w", encoding="utf-8") as f:
             for kind, how in self.KINDS.items():
                 for n in range(how.count):
                     name = "%s%02d" % (kind.replace("+", ""), n)
                     home = self.work.mkdir(os.path.relpath(self.dir, self.work.dir), "home", name)
                     keys = [text.format(home=home) for text in (how.location, how.keys, how.reading)]
-                    f.write("%s:{PLAIN}%s:%d:%d::%s::userdb_mail=%s %s\n" % (
-                        name, PASSWORD, UID, GID, home, keys[0], how.fields.format(home=home)))
+                    names = {name: how.fields.format(home=home, **key)}
+                    if how.reading == KEEP:
+                        names[name + "-plain"] = ""
+                    for called, fields in names.items():
+                        f.write("%s:{PLAIN}%s:%d:%d::%s::userdb_mail=%s %s\n" % (
+                            called, PASSWORD, UID, GID, home, keys[0], fields))
                     self.free[kind].append(Account(self, kind, name, home, *keys, "/", False))
 
     def account(self, kind="maildir++"):
