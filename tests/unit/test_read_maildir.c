@@ -270,7 +270,7 @@ static const struct {
 	  "them",
 	  "f m/cur/1,S=1,W=2:2, " CRYPTED "\nf m/cur/2,S=1:2, " CRYPTED "\n", "m",
 	  ":ENCRYPTED=keep",
-	  "B INBOX v1 n3 x2 +invented +derived\nM 1  n=1,S=1,W=2 crypt=1:2 s12 \"" CRYPTED "\"\n"
+	  "B INBOX v1 n3 x2 r1 +invented +derived\nM 1  n=1,S=1,W=2 crypt=1:2 s12 \"" CRYPTED "\"\n"
 	  "M 2  n=2,S=1 unreadable 0 77\nE 2 0\n" DONE(1, 2, 0, 0) },
 	{ "of several INBOXes with DIRNAME the one in capitals",
 	  "d m/inbox/x/cur\nd m/Inbox/x/cur\nd m/INBOX/x/cur\nd m/InBox/x/cur\n", "m",
