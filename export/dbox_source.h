@@ -72,10 +72,6 @@ int dbox_find_message(struct dbox_reader *d, const struct dindex *ix, uint32_t i
 int dbox_read_spot(struct dbox_reader *d, struct dbox_files *files, struct dbox_spot *spot,
                    struct dbox_message *m_r, struct mbx_err *err);
 
-/* dbox_list.c: adds the folders of LAYOUT=index. file: the name of the list. */
-int dbox_find_by_list(struct dbox_reader *d, const char *file, const struct tree *mailboxes,
-                      struct mbx_err *err);
-
 /* dbox_crypt.c: fails the user if some messages that are wanted are encrypted, as encrypted.h says.
  * 0 or -1. */
 int dbox_look_encrypted(struct dbox_reader *d, struct mbx_err *err);

@@ -83,6 +83,12 @@ void dovecot_metadata(struct dovecot_store *d, const unsigned char guid[16]);
 const char *dovecot_string(struct user_reader *r, struct slice s, size_t max, uint32_t uid,
                            const char *what);
 
+/* dovecot_list.c: adds the folders of LAYOUT=index. base: the directory of the list without
+ * LISTINDEX=; prefix: what the directory mailboxes is called below the root. 0 or -1. */
+int dovecot_find_by_list(struct dovecot_store *d, const struct store_loc *loc,
+                         const struct tree *base, const struct tree *mailboxes, const char *prefix,
+                         struct mbx_err *err);
+
 /* Sieve scripts (dovecot_sieve.c). home: where they are looked for without keys. */
 void dovecot_sieve(struct user_reader *r, const struct store_loc *loc, const struct tree *home);
 

@@ -3,7 +3,6 @@
 #include "export/dbox_source.h"
 #include "export/encrypted.h"
 #include "export/folders.h"
-#include "format/codec/listindex.h"
 #include "format/limits.h"
 #include "format/path.h"
 
@@ -148,18 +147,19 @@ static int find_by_names(struct dbox_reader *d, const struct tree *mailboxes, st
 
 static int find_folders(struct dbox_reader *d, const struct store_loc *loc, struct mbx_err *err)
 {
-	const char *list = store_loc_key(loc, "LISTINDEX");
+	const struct tree *root = &d->base.store->root;
 	struct tree mailboxes;
-	int ret = tree_open_sub(&d->base.store->root, d->mailboxes, &mailboxes, err);
+	int ret = tree_open_sub(root, d->mailboxes, &mailboxes, err);
 
 	/* Not 66 if there is mail: by that a user of -A is passed over. */
 	if (ret == 0)
-		return mbx_fail_code(
-		    err, ERR_USER,
-		    d->kind->has_map && dbox_map_unused(d->map) != 0 ? MBX_IOERR : MBX_NOINPUT,
-		    "%s: is no dbox: it has no %s", d->base.store->root.path, d->mailboxes);
+		return mbx_fail_code(err, ERR_USER,
+		                     d->kind->has_map && dbox_map_unused(d->map) != 0 ? MBX_IOERR
+		                                                                      : MBX_NOINPUT,
+		                     "%s: is no dbox: it has no %s", root->path, d->mailboxes);
 	if (ret == 1 && d->store.by_list)
-		ret = dbox_find_by_list(d, list != NULL ? list : LISTINDEX_FILE, &mailboxes, err);
+		ret = dovecot_find_by_list(&d->store, loc, d->index.fd >= 0 ? &d->index : root,
+		                           &mailboxes, d->mailboxes, err);
 	else if (ret == 1)
 		ret = find_by_names(d, &mailboxes, err);
 	tree_release(&mailboxes);

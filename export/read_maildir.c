@@ -81,6 +81,7 @@ static int start(struct maildir_reader *r, const struct store_loc *loc, struct m
 	struct dovecot_store *d = &of(r)->store;
 	struct user_store *store = r->base.store;
 	const struct tree *files;
+	int ret;
 
 	if (dovecot_read_layout(d, loc, err) < 0 || encrypted_read_key(store, loc, err) < 0)
 		return -1;
@@ -88,8 +89,15 @@ static int start(struct maildir_reader *r, const struct store_loc *loc, struct m
 		r->base.known |= FIELD_NOSELECT;
 	if (dovecot_open_root(d, loc, "CONTROL", &d->control, err) < 0 ||
 	    open_index_root(of(r), loc, err) < 0 ||
-	    dovecot_open_root(d, loc, "INBOX", &store->inbox, err) < 0 ||
-	    maildir_find_folders(r, &d->naming, err) < 0)
+	    dovecot_open_root(d, loc, "INBOX", &store->inbox, err) < 0)
+		return -1;
+	if (d->by_list)
+		ret = dovecot_find_by_list(d, loc,
+		                           of(r)->index.fd >= 0 ? &of(r)->index : &store->root,
+		                           &store->root, "", err);
+	else
+		ret = maildir_find_folders(r, &d->naming, err);
+	if (ret < 0)
 		return -1;
 	files = d->control.fd >= 0 ? &d->control : &store->root;
 	maildir_quota(r, files);
@@ -105,6 +113,7 @@ static int start(struct maildir_reader *r, const struct store_loc *loc, struct m
 static int side_dir(struct dovecot_reader *d, const struct tree *root, const char *file,
                     const struct user_folder *f, struct tree *dir, struct mbx_err *err)
 {
+	const char *inbox = d->store.naming.layout == FOLDER_FS ? "INBOX" : ".INBOX";
 	const struct user_store *store = d->base.base.store;
 	const struct tree *base = &store->root;
 	struct stat st;
@@ -113,9 +122,8 @@ static int side_dir(struct dovecot_reader *d, const struct tree *root, const cha
 
 	/* Below another root INBOX has a directory of its own. */
 	if (root->fd >= 0)
-		return dovecot_open_below(&d->store, root, f,
-		                          d->store.naming.layout == FOLDER_FS ? "INBOX" : ".INBOX",
-		                          dir, err);
+		return dovecot_open_below(&d->store, root, f, d->store.by_list ? NULL : inbox, dir,
+		                          err);
 	tree_init(dir);
 	if (path_is_inbox(f->path) && store->inbox.fd >= 0)
 		base = &store->inbox;
@@ -435,7 +443,7 @@ static int open_maildir(const struct store_loc *loc, const struct reader_opts *o
 
 const struct store_reader reader_maildir = {
 	.name = "maildir",
-	.summary = "Dovecot's Maildir, layouts maildir++ and fs",
+	.summary = "Dovecot's Maildir, layouts maildir++, fs and index",
 	.keys = keys,
 	.known = KNOWN | DOVECOT_ACCOUNT_FIELDS | FIELD_NOSELECT | FIELD_QUOTA,
 	.open = open_maildir,

@@ -16,7 +16,8 @@ static const struct kind {
 	enum folder_layout fs;
 	const char *dirname; /* by itself */
 } kinds[] = {
-	{ "maildir", "maildir++ or fs", .plus = true, .plus_first = true, .fs = FOLDER_FS },
+	{ "maildir", "maildir++, fs or index", .plus = true, .list = true, .plus_first = true,
+	  .fs = FOLDER_FS },
 	{ "sdbox", "fs or index", .list = true, .apart = true, .fs = FOLDER_FS, "dbox-Mails" },
 	{ "mdbox", "fs or index", .list = true, .apart = true, .fs = FOLDER_FS, "dbox-Mails" },
 	{ "mbox", "fs", .fs = FOLDER_FILES },

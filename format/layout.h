@@ -12,7 +12,7 @@
  *                maildir         sdbox, mdbox                    mbox (files)
  *     maildir++  <root>/.A.B     -                               -
  *     fs         <root>/A/B      <root>/mailboxes/A/B            <root>/A/B
- *     index      -               <root>/mailboxes/<GUID>         -
+ *     index      <root>/<GUID>   <root>/mailboxes/<GUID>         -
  *
  * DIRNAME=x: the mail of a mailbox lies a level deeper, in (mbox: is the file) A/B/x; what it has
  * below CONTROL= and INDEX= does not, but with FULLDIRNAME=x. dbox has DIRNAME=dbox-Mails unless

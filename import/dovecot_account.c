@@ -9,6 +9,7 @@
 #include "format/path.h"
 #include "import/beneath.h"
 #include "import/exist.h"
+#include "import/list_index.h"
 #include "import/sys.h"
 
 #include <dirent.h>
@@ -543,7 +544,8 @@ int dovecot_put_account(struct dovecot_account *a, struct user_writer *w, struct
 	struct place uidvalidity = *control;
 	int rc;
 
-	if (put_subscriptions(a, w, control, err) < 0)
+	if ((w->by_guid && list_index_write(w, err) < 0) ||
+	    put_subscriptions(a, w, control, err) < 0)
 		return -1;
 	if (a->uidvalidity_dir[0] != '\0')
 		uidvalidity.rel = place_rel(control, a->uidvalidity_dir);
@@ -592,5 +594,5 @@ int dovecot_open_places(struct user_writer *w, struct mbx_err *err)
 	    dovecot_open_place(w, "CONTROL", false, &w->control, err) < 0 ||
 	    (!w->no_index && dovecot_open_place(w, "INDEX", true, &w->index, err) < 0))
 		return -1;
-	return 0;
+	return w->by_guid ? list_index_judge(w, err) : 0;
 }

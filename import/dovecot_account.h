@@ -41,7 +41,7 @@ bool dovecot_keyword_fits(const char *name);
 /* METADATA and ACL of the mailbox that begins; it is in hand, its directory is open. */
 int dovecot_put_box(struct dovecot_account *a, struct user_writer *w, const struct rec_box *box,
                     struct mbx_err *err);
-/* Writes the files of the account. */
+/* Writes the files of the account, and the list of mailboxes. */
 int dovecot_put_account(struct dovecot_account *a, struct user_writer *w, struct mbx_err *err);
 
 #endif

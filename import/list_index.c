@@ -6,23 +6,68 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct place list_place(const struct user_writer *w)
+/* The directory that LISTINDEX= names; false if it is outside of what is staged for the user. */
+static bool find_dir(struct user_writer *w, const char *dir, const struct place *base,
+                     struct place *place_r)
 {
-	static char root[1];
+	const char *rel;
+	char *joined;
 
-	return w->index.used ? w->index : (struct place){ .used = true, .rel = root };
+	if (dir[0] != '/') {
+		joined = place_rel(base, dir);
+		*place_r = *base;
+		place_r->rel = arena_strdup(&w->keep, joined);
+		free(joined);
+		return true;
+	}
+	if (place_within(w, &w->index, store_loc_key(w->loc, "INDEX"), dir, place_r))
+		return true;
+	rel = stage_below(w->loc->root, dir);
+	if (rel != NULL)
+		*place_r = (struct place){ .used = true, .rel = arena_strdup(&w->keep, rel) };
+	return rel != NULL;
 }
 
-int list_index_judge(const struct user_writer *w, struct mbx_err *err)
+/* Where the list lies, and what it is called there. */
+static int find_place(struct user_writer *w, struct place *place_r, const char **name_r,
+                      struct mbx_err *err)
 {
-	static const char *const files[] = { LISTINDEX_FILE, LISTINDEX_FILE ".log" };
-	const struct place place = list_place(w);
+	static char root[1];
+	const struct place base =
+	    w->index.used ? w->index : (struct place){ .used = true, .rel = root };
+	const char *wanted = store_loc_key(w->loc, "LISTINDEX");
+	const char *slash = wanted == NULL ? NULL : strrchr(wanted, '/');
+	bool found;
+	char *dir;
+
+	*place_r = base;
+	*name_r = wanted == NULL ? LISTINDEX_FILE : wanted;
+	if (slash == NULL)
+		return 0;
+	*name_r = slash + 1;
+	dir = xstrndup(wanted, (size_t)(slash - wanted));
+	found = find_dir(w, dir, &base, place_r);
+	free(dir);
+	if (found)
+		return 0;
+	return mbx_fail_code(err, ERR_FATAL, MBX_USAGE,
+	                     "LISTINDEX=%s: lies neither in the mail root nor in INDEX=", wanted);
+}
+
+int list_index_judge(struct user_writer *w, struct mbx_err *err)
+{
+	static const char *const ends[] = { "", ".log" };
+	struct place place;
+	const char *name;
 	bool there = false;
 
-	for (size_t i = 0; i < ARRAY_SIZE(files) && w->opts.on_exist == EXIST_MERGE; i++) {
-		char *rel = place_rel(&place, files[i]);
+	if (find_place(w, &place, &name, err) < 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(ends) && w->opts.on_exist == EXIST_MERGE; i++) {
+		char *file = xasprintf("%s%s", name, ends[i]), *rel = place_rel(&place, file);
 
 		there = there || exist_at(stage_existing(w->stage, place.root), rel);
+		free(file);
 		free(rel);
 	}
 	if (!there)
@@ -38,13 +83,13 @@ static int hex(char c)
 }
 
 /* Cuts a storage name into its levels, and undoes its escapes, in place. */
-static size_t cut_levels(char *name, struct slice levels[LIMIT_LEVELS])
+static size_t cut_levels(char *name, char escape, struct slice levels[LIMIT_LEVELS])
 {
 	char *out = name, *start = name;
 	size_t count = 0;
 
 	for (const char *at = name;; at++) {
-		bool escaped = at[0] == LISTINDEX_ESCAPE && hex(at[1]) >= 0 && hex(at[2]) >= 0;
+		bool escaped = at[0] == escape && hex(at[1]) >= 0 && hex(at[2]) >= 0;
 
 		if (*at == '/' || *at == '\0') {
 			levels[count++] = slice_of(start, (size_t)(out - start));
@@ -60,11 +105,12 @@ static size_t cut_levels(char *name, struct slice levels[LIMIT_LEVELS])
 	}
 }
 
-static int add_box(struct listindex_out *list, const struct out_box *box, struct mbx_err *err)
+static int add_box(const struct user_writer *w, struct listindex_out *list,
+                   const struct out_box *box, struct mbx_err *err)
 {
 	struct slice levels[LIMIT_LEVELS];
 	char *name = xstrdup(box->list_name);
-	size_t count = cut_levels(name, levels);
+	size_t count = cut_levels(name, w->naming.escape, levels);
 	int rc = listindex_out_add(list, levels, count, box->noselect ? NULL : box->guid,
 	                           box->noselect ? 0 : box->uidvalidity, err);
 
@@ -105,27 +151,31 @@ static int collect(void *ctx, const void *data, size_t len, struct mbx_err *err)
 int list_index_write(struct user_writer *w, struct mbx_err *err)
 {
 	struct listindex_out *list = listindex_out_new();
-	const struct place place = list_place(w);
 	struct dindex_head head = { 0 };
 	uint32_t created = 1;
+	struct place place;
+	const char *name;
 	struct buf bytes;
-	int rc = check_unique(w, err);
+	char *log = NULL;
+	int rc = find_place(w, &place, &name, err) < 0 ? -1 : check_unique(w, err);
 
 	buf_init(&bytes);
 	for (size_t i = 0; i < w->box_count && rc == 0; i++) {
 		if (w->boxes[i].uidvalidity > created)
 			created = w->boxes[i].uidvalidity;
-		rc = add_box(list, &w->boxes[i], err);
+		rc = add_box(w, list, &w->boxes[i], err);
 	}
 	if (rc == 0)
 		rc = listindex_out_finish(list, created, &head, collect, &bytes, err);
 	if (rc == 0)
-		rc = user_write(w, &place, LISTINDEX_FILE, &bytes, err);
+		rc = user_write(w, &place, name, &bytes, err);
 	buf_reset(&bytes);
 	if (rc == 0) {
+		log = xasprintf("%s.log", name);
 		dindex_put_log(&bytes, &head);
-		rc = user_write(w, &place, LISTINDEX_FILE ".log", &bytes, err);
+		rc = user_write(w, &place, log, &bytes, err);
 	}
+	free(log);
 	buf_release(&bytes);
 	listindex_out_free(list);
 	return rc;

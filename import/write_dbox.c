@@ -6,7 +6,6 @@
 #include "import/dbox_user.h"
 #include "import/exist.h"
 #include "import/linefeed.h"
-#include "import/list_index.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -314,8 +313,6 @@ static int put_files(struct user_writer *w, struct mbx_err *err)
 
 	if (u->flavour->account != NULL && u->flavour->account(u, err) < 0)
 		return -1;
-	if (w->by_guid && list_index_write(w, err) < 0)
-		return -1;
 	return dovecot_put_account(&u->account, w, err);
 }
 
@@ -369,9 +366,7 @@ int dbox_user_open(struct dbox_user *u, const struct store_loc *loc, const struc
 	box_index_init(&u->index);
 	dovecot_account_init(&u->account);
 	if (user_writer_open(w, loc, opts, err) < 0 || read_keys(u, err) < 0 ||
-	    dovecot_open_places(w, err) < 0 ||
-	    dovecot_open_place(w, "ALT", true, &w->alt, err) < 0 ||
-	    (w->by_guid && list_index_judge(w, err) < 0))
+	    dovecot_open_places(w, err) < 0 || dovecot_open_place(w, "ALT", true, &w->alt, err) < 0)
 		return -1;
 	return exist_judge(w, err);
 }

@@ -253,7 +253,7 @@ static int writer_open(const struct store_loc *loc, const struct writer_opts *op
 	}
 	/* With DIRNAME= INBOX is a folder of that name like all others (Dovecot
 	 * maildir_storage_get_list_settings()). */
-	w->inbox_in_root = w->box_dirname == NULL;
+	w->inbox_in_root = w->box_dirname == NULL && !w->by_guid;
 	*sink_r = &w->sink;
 	return 0;
 }
@@ -274,7 +274,7 @@ static const char *const keys[] = {
 
 const struct store_writer writer_maildir = {
 	.name = "maildir",
-	.summary = "Dovecot's Maildir, LAYOUT=maildir++ or fs",
+	.summary = "Dovecot's Maildir, LAYOUT=maildir++, fs or index",
 	.decrypts = true,
 	.keys = keys,
 	.caps = caps,

@@ -70,13 +70,19 @@ run 64 mbximport -i m.mbx sdbox:L:LAYOUT=maildir++
 check "nothing written" absent L
 
 # Named by a list.
-for driver in sdbox mdbox; do
+for driver in sdbox mdbox maildir; do
 	run 0 mbximport -i m.mbx $driver:X$driver:LAYOUT=index
 	check "list" [ -e X$driver/dovecot.list.index ]
 	run 0 mbxverify m.mbx $driver:X$driver:LAYOUT=index
 	run 73 mbximport -i m.mbx --under Old --on-exist merge $driver:X$driver:LAYOUT=index
 	says 'nothing can be merged into LAYOUT=index'
 done
+
+run 64 mbximport -i m.mbx "sdbox:L:LAYOUT=index:LISTINDEX=$PWD/elsewhere/list"
+says 'neither in the mail root nor in INDEX='
+run 64 mbximport -i m.mbx "sdbox:L:LAYOUT=index:INBOX=$PWD/inbox"
+says 'has no meaning with LAYOUT=index'
+check "nothing written" absent L
 
 # A dry run says what would be lost, and writes nothing.
 message odd | sed 's/$/\r\r/' >M/cur/1700000010.M10P1.host:2,

@@ -281,6 +281,8 @@ plugin {{
         "maildir++-control": Kind(4, "maildir:{home}/Maildir:CONTROL={home}/control:INDEX={home}/index"),
         "fs-dirname": Kind(4, "maildir:{home}/Maildir:LAYOUT=fs:DIRNAME=mBoX"),
         "fs-fulldirname": Kind(4, "maildir:{home}/Maildir:LAYOUT=fs:FULLDIRNAME=mBoX" + APART),
+        "fs-list": Kind(4, "maildir:{home}/Maildir:LAYOUT=index"),
+        "fs-list-apart": Kind(4, "maildir:{home}/Maildir:LAYOUT=index:LISTINDEX=names" + APART),
         "maildir++-gz": Kind(4, "maildir:{home}/Maildir", "userdb_zlib_save=gz " + PLUGINS, ESCAPE),
         "maildir++-bz2": Kind(4, "maildir:{home}/Maildir", "userdb_zlib_save=bz2 " + PLUGINS, ESCAPE),
         "maildir++-zstd": Kind(4, "maildir:{home}/Maildir", "userdb_zlib_save=zstd " + PLUGINS, ESCAPE),

@@ -21,6 +21,8 @@ PROOF = {
     "mdbox-fulldirname": ("index/mailboxes/Archive/2019/mBoX/dovecot.index.log", b""),
     "mbox-dirname": ("mail/Archive/2019/mBoX", b"From "),
     "mbox-fulldirname": ("index/Archive/2019/mBoX/dovecot.index.log", b""),
+    "fs-list": ("Maildir/dovecot.list.index*", b"Archive"),
+    "fs-list-apart": ("index/names*", b"Archive"),
     "mdbox-index": ("index/storage/dovecot.map.index.log", b""),
     "mdbox-alt": ("alt/storage/m.*", b""),
     "mdbox-small": ("mdbox/storage/m.1??", b""),

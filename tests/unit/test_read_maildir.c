@@ -34,6 +34,13 @@ Suite *read_maildir_suite(void);
 	"header 24 9; intro modseq 16 8 8 0 0; "                                                   \
 	"ext-header 0 01000000000000000000000000000000; append 1 2/08; "
 
+/* A list of the mailboxes INBOX, cur, and cur/cur, which has no directory. */
+#define LIST                                                                                       \
+	"intro list 23 28 4 0 0;ext-header 0 0001000000494e424f5800020000006375720000000000;"      \
+	"append 1/02 2/02 3/02;rec 1 0100000000000000" G1 "00000000;"                              \
+	"rec 2 0200000000000000" G2 "00000000;"                                                    \
+	"rec 3 02000000020000001111111111111111111111111111111100000000"
+
 /* A rule is a row: what is on disk, what the reader gives. */
 static const struct {
 	const char *name, *tree, *rel, *keys, *expect;
@@ -262,6 +269,21 @@ static const struct {
 	  "f m/cur/1:2,S x\nf m/cur/2:2, y\nf m/dovecot-uidlist 3 V7 N4294967295|9 :1|\n", "m", "",
 	  "B INBOX v1 n3 x2 r1 +invented +derived\nM 1 S n=1 s1 \"x\"\nM 2  n=2 s1 \"y\"\nE 2 0\n" DONE(
 	      1, 2, 0, 0) },
+	{ "LAYOUT=index without a list", "d m/cur\n", "m", ":LAYOUT=index", "? 74\n" },
+	{ "LAYOUT=index: the list tells names and places; one is not there, one is not in the list",
+	  "i m/dovecot.list.index.log " LIST "\nf m/" G1 "/cur/1:2,S x\n"
+	  "f m/" G1 "/dovecot-uidlist 3 V7 N2 G" G1 "|1 :1|\nf m/" G2 "/dovecot-acl user=bob l|\n"
+	  "f m/" G2 "/dovecot-uidlist 3 V8 N3 G" G2 "|\nd m/22222222222222222222222222222222/cur\n",
+	  "m", ":LAYOUT=index",
+	  "B INBOX v7 n2 x1\nM 1 S n=1 s1 \"x\"\nE 1 0\nB cur v8 n3 x0 acl=user=bob:l;\n"
+	  "E 0 0\n" DONE(2, 1, 2, 0) },
+	{ "LAYOUT=index, CONTROL, INDEX, and LISTINDEX in a directory of its own",
+	  "i x/d/e/names.log " LIST "\nf m/" G1 "/cur/1:2,S x\nd m/" G2 "\n"
+	  "f c/" G1 "/dovecot-uidlist 3 V9 N2 G" G1 "|1 :1|\nf c/subscriptions V\t2||a^2fb|\n"
+	  "i x/" G1 "/dovecot.index.log " INDEXED "\n",
+	  "m", ":LAYOUT=index:CONTROL=%/c:INDEX=%/x:LISTINDEX=d/e/names",
+	  "A 0 a%2Fb\nB INBOX v9 n3 x1 h2 r1\nM 1 S q2 n=1 s1 \"x\"\nE 1 0\n"
+	  "B cur v1 n1 x0 +invented +derived\nE 0 0\n" DONE(2, 1, 1, 0) },
 	{ "LAYOUT=what", "d m/cur\n", "m", ":LAYOUT=what", "? 64\n" },
 	{ "ENCRYPTED=what", "d m/cur\n", "m", ":ENCRYPTED=what", "? 64\n" },
 	{ "mail_crypt: nothing of the user is given", "f m/cur/1:2, x\nf m/.A/new/2 " CRYPTED "\n",

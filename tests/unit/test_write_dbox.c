@@ -287,6 +287,8 @@ static const struct {
 	{ "sdbox:%s/box:LAYOUT=index",
 	  { "box/mailboxes/abababababababababababababababab/u.3", "box/dovecot.list.index",
 	    "box/mailboxes/abababababababababababababababab/dovecot.index" } },
+	{ "mdbox:%s/box:LAYOUT=index:INDEX=%s/i:LISTINDEX=l/list",
+	  { "i/l/list", "i/l/list.log", "box/storage/m.1" } },
 	{ "mdbox:%s/box:LAYOUT=index:INDEX=%s/i",
 	  { "i/mailboxes/abababababababababababababababab/dovecot.index",
 	    "i/dovecot.list.index.log", "box/storage/m.1" } },

@@ -41,6 +41,8 @@ static const struct {
 	{ "maildir", "joe/Maildir", ":LAYOUT=fs" },
 	{ "maildir", "joe/Maildir", ":UTF-8" },
 	{ "maildir", "joe/Maildir", ":LAYOUT=fs:UTF-8:DIRNAME=dm" },
+	{ "maildir", "joe/Maildir", ":LAYOUT=index" },
+	{ "maildir", "joe/Maildir", ":LAYOUT=index:CONTROL=%s/c:INDEX=%s/i:LISTINDEX=l/list" },
 	{ "maildir", "joe/Maildir", ":LAYOUT=fs:FULLDIRNAME=dm:CONTROL=%s/control:INDEX=%s/i" },
 	{ "maildir", "joe/Maildir", ":ESCAPE=+" },
 	{ "maildir", "joe/Maildir", ":CONTROL=%s/control:INBOX=%s/inbox" },
