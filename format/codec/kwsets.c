@@ -180,7 +180,7 @@ static uint32_t *name_place(const struct kwnames *k, struct slice name)
 	     at = (at + 1) & (k->table_cap - 1)) {
 		const char *have = k->names[k->table[at] - 1];
 
-		if (strncasecmp(have, name.ptr, name.len) == 0 && have[name.len] == '\0')
+		if (strlen(have) == name.len && strncasecmp(have, name.ptr, name.len) == 0)
 			break;
 	}
 	return &k->table[at];
@@ -197,7 +197,8 @@ uint32_t kwnames_add(struct kwnames *k, struct slice name)
 
 	if (*at != 0)
 		return *at - 1;
-	if (k->count >= LIMIT_KEYWORDS || name.len > LIMIT_KEYWORD_BYTES)
+	if (k->count >= LIMIT_KEYWORDS || name.len > LIMIT_KEYWORD_BYTES ||
+	    memchr(name.ptr, '\0', name.len) != NULL)
 		return KWNAMES_FULL;
 	k->names = xreallocarray(k->names, k->count + 1, sizeof(*k->names));
 	k->names[k->count] = xstrndup(name.ptr, name.len);

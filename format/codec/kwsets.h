@@ -46,7 +46,7 @@ uint32_t kwsets_without(struct kwsets *k, uint32_t id, uint16_t number);
 /*
  * The names that the numbers stand for: case-insensitively unique, as first spelled.
  */
-#define KWNAMES_FULL UINT32_MAX /* above LIMIT_KEYWORDS or LIMIT_KEYWORD_BYTES */
+#define KWNAMES_FULL UINT32_MAX /* above LIMIT_KEYWORDS or LIMIT_KEYWORD_BYTES, or with a NUL */
 
 struct kwnames {
 	char **names;

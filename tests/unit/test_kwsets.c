@@ -84,6 +84,8 @@ START_TEST(names)
 	ck_assert_uint_eq(kwnames_add(&k, slice_str("oNE")), 0);
 	ck_assert_uint_eq(kwnames_add(&k, slice_str("one1")), 1);
 	ck_assert_uint_eq(kwnames_add(&k, slice_str("on")), 2);
+	ck_assert_uint_eq(kwnames_find(&k, slice_of("ON\0e", 4)), KWNAMES_NONE);
+	ck_assert_uint_eq(kwnames_add(&k, slice_of("on\0e", 4)), KWNAMES_FULL);
 	/* Letters only: '[' and '{' differ by the same bit. */
 	ck_assert_uint_eq(kwnames_add(&k, slice_str("[")), 3);
 	ck_assert_uint_eq(kwnames_add(&k, slice_str("{")), 4);
