@@ -25,6 +25,7 @@
 #define NAME_BYTES  16             /* "m.<id>" */
 
 unsigned mdbox_refs_max = MDBOX_REFS_MAX;
+uint64_t mdbox_size_max = MDBOX_SIZE_MAX;
 
 /* A message that several mailboxes have. */
 struct shared {
@@ -76,8 +77,8 @@ struct mdbox_out *mdbox_out_new(const struct mdbox_out_opts *opts)
 	out->opts = *opts;
 	if (out->opts.rotate_size == 0)
 		out->opts.rotate_size = MDBOX_ROTATE_SIZE;
-	if (out->opts.rotate_size > MDBOX_SIZE_MAX)
-		out->opts.rotate_size = MDBOX_SIZE_MAX;
+	if (out->opts.rotate_size > mdbox_size_max)
+		out->opts.rotate_size = mdbox_size_max;
 	out->fd = -1;
 	out->next_uid = 1;
 	out->piece = msgout_piece();
@@ -172,6 +173,19 @@ static int make_room(struct mdbox_out *out, uint64_t len, int64_t created, struc
 	return out->fd < 0 ? begin_file(out, created, err) : 0;
 }
 
+bool mdbox_out_fits(uint64_t size, bool lf)
+{
+	/* Half of it may be CRs. What stands around it takes at least this. */
+	return (lf ? size / 2 : size) <= mdbox_size_max - DBOX_MSG_BYTES - DBOX_META_MIN_BYTES;
+}
+
+int mdbox_out_refuse(uint64_t size, struct mbx_err *err)
+{
+	return mbx_fail_code(err, ERR_USER, MBX_CANTCREAT,
+	                     "a message of %" PRIu64 " bytes: files of mdbox end before 4 GiB",
+	                     size);
+}
+
 /* Enters the message that begins at start, of the file at hand, in the map. */
 static int enter(struct mdbox_out *out, uint64_t start, uint64_t body, struct mdbox_place *place_r,
                  struct mbx_err *err)
@@ -180,10 +194,8 @@ static int enter(struct mdbox_out *out, uint64_t start, uint64_t body, struct md
 	const void *records[ARRAY_SIZE(exts)] = { map, ref };
 	struct buf *rows = &out->map.rows;
 
-	if (out->size > MDBOX_SIZE_MAX)
-		return mbx_fail_code(
-		    err, ERR_USER, MBX_CANTCREAT,
-		    "a message of %" PRIu64 " bytes: files of mdbox end before 4 GiB", body);
+	if (out->size > mdbox_size_max)
+		return mdbox_out_refuse(body, err);
 	if (out->next_uid == UINT32_MAX)
 		return mbx_fail_code(err, ERR_USER, MBX_CANTCREAT, "too many messages for mdbox");
 	*place_r = (struct mdbox_place){ .map_uid = out->next_uid++,
@@ -219,6 +231,8 @@ int mdbox_out_put(struct mdbox_out *out, const void *data, size_t len, bool lf, 
 	unsigned char *at;
 	uint64_t start;
 
+	if (!mdbox_out_fits(len, lf))
+		return mdbox_out_refuse(len, err);
 	if (make_room(out, DBOX_MSG_BYTES + len + tail.len, created, err) < 0)
 		return -1;
 	start = out->size;
@@ -236,6 +250,8 @@ int mdbox_out_put(struct mdbox_out *out, const void *data, size_t len, bool lf, 
 	out->size += DBOX_MSG_BYTES + body;
 	out->written += DBOX_MSG_BYTES + body;
 	append(out, tail.ptr, tail.len);
+	if (out->size > mdbox_size_max)
+		return mdbox_out_refuse(len, err);
 	if (enter(out, start, body, place_r, err) < 0)
 		return -1;
 	return settle(out, err);
@@ -262,26 +278,33 @@ static int take_back(struct mdbox_out *out, uint64_t start, struct mbx_err *err)
 }
 
 int mdbox_out_stream(struct mdbox_out *out, struct body *body, uint64_t expected, bool lf,
-                     int64_t created,
+                     size_t tail_len, int64_t created,
                      void (*tail)(void *ctx, const struct msgout_sizes *sizes, struct buf *out),
                      void *ctx, struct mdbox_place *place_r, struct msgout_sizes *sizes_r,
                      struct mbx_err *err)
 {
 	static const unsigned char empty[DBOX_MSG_BYTES];
 	struct body_info info = { .internaldate = TIME_UNKNOWN };
-	uint64_t start;
+	uint64_t start, end, around = DBOX_MSG_BYTES + tail_len;
+	int rc;
 
 	*sizes_r = (struct msgout_sizes){ 0 };
+	if (!mdbox_out_fits(expected, lf))
+		return mdbox_out_refuse(expected, err);
 	if (body_open(body, &info, err) < 0)
 		return -1;
-	if (make_room(out, DBOX_MSG_BYTES + expected, created, err) < 0)
+	if (make_room(out, around + expected, created, err) < 0)
 		return -1;
 	start = out->size;
 	append(out, empty, sizeof(empty));
 	if (flush(out, err) < 0)
 		return -1;
 	sizes_r->internaldate = info.internaldate;
-	if (msgout_pieces(out->fd, lf, body, out->piece, sizes_r, err) < 0)
+	end = start + around < mdbox_size_max ? mdbox_size_max - start - around : 0;
+	rc = msgout_pieces(out->fd, lf, body, end, out->piece, sizes_r, err);
+	if (rc > 0)
+		(void)mdbox_out_refuse(expected, err);
+	if (rc != 0)
 		return take_back(out, start, err);
 	out->size += sizes_r->size;
 	out->written += sizes_r->size;

@@ -18,6 +18,9 @@
  * Messages are appended in order, by large writes; the map is written along, its counts and header
  * at the end. Tail and head offsets of its log are equal, or the server would rebuild everything.
  *
+ * A message that needs a file of 4 GiB is MBX_CANTCREAT, before anything of it is written where
+ * mdbox_out_fits() tells, else as soon as it has grown so far.
+ *
  * Errors are ERR_USER, but for an ERR_MSG of a body; then what was written of it is taken back.
  */
 struct mdbox_out;
@@ -32,9 +35,15 @@ struct mdbox_out_opts {
 
 #define MDBOX_ROTATE_SIZE (10u * 1024 * 1024) /* as the server */
 #define MDBOX_REFS_MAX    32767u /* the server itself makes no more, though two bytes hold twice */
-#define MDBOX_SIZE_MAX    UINT32_MAX
+#define MDBOX_SIZE_MAX    UINT32_MAX /* of a file, and so of a message: the map has 32 bits */
 
 extern unsigned mdbox_refs_max; /* set by tests */
+extern uint64_t mdbox_size_max;
+
+/* Whether a file can hold a message of so many bytes; one that may shrink by lf is only known when
+ * it is written. */
+bool mdbox_out_fits(uint64_t size, bool lf);
+int mdbox_out_refuse(uint64_t size, struct mbx_err *err); /* always -1 */
 
 struct mdbox_place {
 	uint32_t map_uid;
@@ -52,9 +61,10 @@ void mdbox_out_free(struct mdbox_out *out);
  * begins one. */
 int mdbox_out_put(struct mdbox_out *out, const void *data, size_t len, bool lf, struct slice tail,
                   int64_t created, struct mdbox_place *place_r, uint64_t *odd, struct mbx_err *err);
-/* A body that is read in pieces, of about so many bytes; tail() as in msgout_stream(). */
+/* A body that is read in pieces, of `expected` bytes or, with lf, less; tail() as in
+ * msgout_stream(), it makes tail_len bytes or less. */
 int mdbox_out_stream(struct mdbox_out *out, struct body *body, uint64_t expected, bool lf,
-                     int64_t created,
+                     size_t tail_len, int64_t created,
                      void (*tail)(void *ctx, const struct msgout_sizes *sizes, struct buf *out),
                      void *ctx, struct mdbox_place *place_r, struct msgout_sizes *sizes_r,
                      struct mbx_err *err);

@@ -110,7 +110,7 @@ static int write_piece(int fd, const unsigned char *piece, size_t len, unsigned 
 	return put_bytes(fd, piece, len, err);
 }
 
-int msgout_pieces(int fd, bool lf, struct body *body, unsigned char *piece,
+int msgout_pieces(int fd, bool lf, struct body *body, uint64_t max, unsigned char *piece,
                   struct msgout_sizes *sizes, struct mbx_err *err)
 {
 	unsigned char *room = piece + MSGOUT_PIECE;
@@ -134,6 +134,8 @@ int msgout_pieces(int fd, bool lf, struct body *body, unsigned char *piece,
 		if (write_piece(fd, piece, (size_t)n, room, lf ? &feed : NULL, &sizes->size, err) <
 		    0)
 			return -1;
+		if (sizes->size > max)
+			return 1;
 	}
 	held = linefeed_end(&feed, room);
 	sizes->size += held;
@@ -206,7 +208,7 @@ static int write_slowly(const struct msgout *out, int fd, const struct msgout_fi
                         struct mbx_err *err)
 {
 	if (write_head(out, fd, file, 0, false, err) < 0 ||
-	    msgout_pieces(fd, converts(out, file), body, piece, sizes, err) < 0)
+	    msgout_pieces(fd, converts(out, file), body, UINT64_MAX, piece, sizes, err) < 0)
 		return -1;
 	return write_head(out, fd, file, sizes->size, true, err);
 }

@@ -69,10 +69,11 @@ int msgout_stream(struct msgout *out, const struct msgout_file *file, struct bod
                   void *ctx, struct msgout_sizes *sizes_r, struct mbx_err *err);
 
 /* Writes a body that was opened to a file, and what is to be known of it; for other kinds of files.
- * piece: msgout_piece(), which the caller frees. */
+ * Beyond max bytes, as written, it stops: 1, and *sizes tells of what was written. 0, -1. piece:
+ * msgout_piece(), which the caller frees. */
 #define MSGOUT_PIECE (256u * 1024)
 unsigned char *msgout_piece(void);
-int msgout_pieces(int fd, bool lf, struct body *body, unsigned char *piece,
+int msgout_pieces(int fd, bool lf, struct body *body, uint64_t max, unsigned char *piece,
                   struct msgout_sizes *sizes, struct mbx_err *err);
 
 /* A body that was written already: len bytes at offset of a file below dirfd. */

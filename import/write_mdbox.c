@@ -56,7 +56,9 @@ static int list(struct mdbox *m, const struct rec_msg *msg, const struct dbox_me
 	return dbox_list(&m->u, msg, meta, records, err);
 }
 
-/* A message whose size and date are known at its end. */
+/* A message whose size and date are known at its end; by so much what stands behind it may be
+ * longer then. */
+#define LATE_BYTES 32
 struct streamed {
 	struct mdbox *m;
 	const struct rec_msg *msg;
@@ -79,7 +81,8 @@ static int stream(struct mdbox *m, const struct rec_msg *msg, struct dbox_meta *
 	struct msgout_sizes sizes;
 
 	if (mdbox_out_stream(m->out, msg->body, msg->size, dbox_has_lf(&m->u, msg),
-	                     dbox_created(msg, meta), late_tail, &st, place, &sizes, err) < 0)
+	                     dbox_tail(&m->u, meta).len + LATE_BYTES, dbox_created(msg, meta),
+	                     late_tail, &st, place, &sizes, err) < 0)
 		return err->scope == ERR_MSG ? 0 : -1;
 	m->u.odd += sizes.odd > 0;
 	*size_r = sizes.size;
@@ -102,10 +105,9 @@ static int store(struct mdbox *m, const struct rec_msg *msg, struct dbox_meta *m
 	if (data == NULL)
 		return stream(m, msg, meta, place, size_r, err);
 	if (len != msg->size)
-		return mbx_fail_code(err, ERR_USER, MBX_IOERR,
-		                     "uid %" PRIu32 ": the message is not of the size that was "
-		                     "announced (%" PRIu64 ")",
-		                     msg->uid, msg->size);
+		return mbx_fail_code(
+		    err, ERR_USER, MBX_IOERR,
+		    "the message is not of the size that was announced (%" PRIu64 ")", msg->size);
 	return mdbox_out_put(m->out, data, len, dbox_has_lf(&m->u, msg), dbox_tail(&m->u, meta),
 	                     dbox_created(msg, meta), place, &m->u.odd, err) < 0
 	           ? -1
@@ -118,11 +120,9 @@ static int judge(struct mdbox *m, const struct rec_msg *msg, struct mdbox_place 
 {
 	dbox_judge(&m->u, msg);
 	place->refs = 1;
-	if (msg->size < MDBOX_SIZE_MAX - DBOX_LINE_MAX - DBOX_MSG_BYTES)
+	if (mdbox_out_fits(msg->size, dbox_has_lf(&m->u, msg)))
 		return 1;
-	return mbx_fail_code(err, ERR_USER, MBX_CANTCREAT,
-	                     "a message of %" PRIu64 " bytes: files of mdbox end before 4 GiB",
-	                     msg->size);
+	return mdbox_out_refuse(msg->size, err);
 }
 
 static int message(struct dbox_user *u, const struct rec_msg *msg, struct dbox_meta *meta,
@@ -133,16 +133,20 @@ static int message(struct dbox_user *u, const struct rec_msg *msg, struct dbox_m
 	int rc;
 
 	meta->mailbox = dbox_mailbox(u);
-	if (m->out == NULL)
-		return judge(m, msg, &place, err) < 0 || list(m, msg, meta, &place, err) < 0 ? -1
-		                                                                             : 1;
-	rc = store(m, msg, meta, &place, size_r, err);
-	body_close(msg->body);
-	if (rc <= 0)
-		return rc;
-	if (share != NULL)
+	if (m->out == NULL) {
+		rc = judge(m, msg, &place, err);
+	} else {
+		rc = store(m, msg, meta, &place, size_r, err);
+		body_close(msg->body);
+	}
+	if (rc < 0)
+		return mbx_context(err, "uid %" PRIu32, msg->uid);
+	if (rc == 0)
+		return 0;
+	if (m->out != NULL && share != NULL)
 		((struct map_share *)share)->place = place;
-	writeback_wrote(u->w.opts.writeback, m->storage, mdbox_out_written(m->out));
+	if (m->out != NULL)
+		writeback_wrote(u->w.opts.writeback, m->storage, mdbox_out_written(m->out));
 	return list(m, msg, meta, &place, err) < 0 ? -1 : 1;
 }
 

@@ -8,6 +8,7 @@
 #include "tests/unit/suites.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -467,6 +468,52 @@ START_TEST(shared)
 END_TEST
 
 /* Many messages in few files, with few descriptors. */
+/* A message of more than 4 GiB, nearly all of it a hole: the server makes a file of its own for it,
+ * and what its map tells of the size are the last 32 bits. */
+START_TEST(beyond_32_bits)
+{
+	const uint64_t size = (5ull << 30) + 7;
+	struct dbox_place place = { .uid = 1, .map_uid = 1, .at = { .file = 1 } };
+	struct dbox_meta meta = { .guid = slice_str(GUID) };
+	char *name = fs_path("%s/root/storage/m.1", dir);
+	unsigned char header[DBOX_MSG_BYTES], piece[8];
+	struct dbox_message m;
+	struct body_info info;
+	struct buf text = { 0 };
+	struct mbx_err err;
+	struct body *body;
+	int fd;
+
+	open_mdbox(1);
+	dbox_line_put(&text, 1);
+	place.at.offset = (uint32_t)text.len;
+	dbox_msg_put(header, size);
+	buf_put(&text, header, sizeof(header));
+	buf_put(&text, "hello", 5);
+	write_file("root/storage/m.1", text.data, text.len);
+	fd = open(name, O_WRONLY);
+	ck_assert_int_ge(fd, 0);
+	buf_reset(&text);
+	dbox_meta_put(&text, &meta);
+	ck_assert_int_eq(
+	    pwrite(fd, text.data, text.len, (off_t)(place.at.offset + sizeof(header) + size)),
+	    (ssize_t)text.len);
+	ck_assert_int_eq(close(fd), 0);
+	place.at.size = (uint32_t)(sizeof(header) + size + text.len);
+	ck_assert_int_eq(dbox_read_meta(files, 1, place.at.offset, place.at.size, &m, &err), 1);
+	ck_assert(slice_is(m.meta.guid, GUID));
+	body = dbox_body_new(box, &place, &m);
+	dbox_message_release(&m);
+	ck_assert_msg(body_open(body, &info, &err) == 0, "%s", err.text);
+	ck_assert_uint_eq(info.size, size);
+	ck_assert_int_eq(body_read(body, piece, sizeof(piece), &err), sizeof(piece));
+	ck_assert_mem_eq(piece, "hello\0\0\0", 8);
+	body_close(body);
+	buf_release(&text);
+	free(name);
+}
+END_TEST
+
 START_TEST(multi)
 {
 	enum {
@@ -720,6 +767,7 @@ Suite *dbox_body_suite(void)
 	tcase_add_test(tc, attached_large);
 	tcase_add_test(tc, where);
 	tcase_add_test(tc, shared);
+	tcase_add_test(tc, beyond_32_bits);
 	tcase_add_test(tc, multi);
 	tcase_add_loop_test(tc, moved, 0, ARRAY_SIZE(moves));
 	tcase_add_loop_test(tc, metadata, 0, 3);

@@ -698,6 +698,131 @@ START_TEST(rotation)
 }
 END_TEST
 
+/* Plays one message of so many bytes; how large the file is then, or 0: it was refused. */
+static uint64_t put_sized(bool streamed, const char *body)
+{
+	char *wanted = fs_path("INBOX: uid 7: a message of %zu bytes: ", strlen(body));
+	char *box = fs_path("%s/box", wf.top);
+	struct stat st = { .st_size = 0 };
+
+	script_release(&wf.s);
+	script_init(&wf.s);
+	script_user(&wf.s, "joe");
+	script_box(&wf.s, "INBOX");
+	if (streamed)
+		(void)script_stream(&wf.s, 7, body, false);
+	else
+		(void)script_msg(&wf.s, 7, body);
+	if (writefix_run() == 0) {
+		file_stat("storage/m.1", &st);
+		fs_remove(box);
+	} else {
+		ck_assert_int_eq(wf.code, MBX_CANTCREAT);
+		ck_assert_msg(strstr(wf.err.text, wanted) != NULL, "%s", wf.err.text);
+	}
+	ck_assert_uint_eq(fs_count(wf.top, ""), 2);
+	free(wanted);
+	free(box);
+	return (uint64_t)st.st_size;
+}
+
+/* No file grows beyond what 32 bits tell, which is less here, and none ends far below it. Bodies of
+ * line ends are half as long when they are written. */
+START_TEST(size_limit)
+{
+	static const unsigned slack[] = { 0, 48 }; /* streamed: the end is not known before */
+	char body[1200] = "";
+	uint64_t size, last = 0;
+
+	use(1);
+	mdbox_size_max = 400;
+	for (size_t len = 2; len < sizeof(body); len += 2) {
+		memcpy(body + len - 2, _i & 2 ? "\r\n" : "xx", 3);
+		size = put_sized(_i & 1, body);
+		ck_assert(last == 0 || size == 0 || size > last);
+		if (size == 0)
+			break;
+		last = size;
+	}
+	mdbox_size_max = MDBOX_SIZE_MAX;
+	ck_assert_uint_le(last, 400);
+	ck_assert_uint_gt(last, 398 - slack[_i & 1]);
+}
+END_TEST
+
+static unsigned writes;
+
+static int count_writes(const char *call)
+{
+	writes += strcmp(call, "write") == 0;
+	return 0;
+}
+
+/* What its row says is enough: not a byte of it is written. The dry run says the same. Where line
+ * ends may go half the size counts. */
+START_TEST(announced)
+{
+	static const struct {
+		uint64_t size;
+		bool fits;
+	} sizes[] = { { 1ull << 32, true }, { (2ull << 32) - 71, true }, { 2ull << 32, false } };
+
+	use(1);
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		script_release(&wf.s);
+		script_init(&wf.s);
+		script_user(&wf.s, "joe");
+		script_box(&wf.s, "INBOX");
+		script_msg(&wf.s, 1, "before\n");
+		script_stream(&wf.s, 2, "short\n", false)->size = sizes[i].size;
+		for (int dry = 1; dry >= 0; dry--) {
+			wf.opts.dry_run = dry != 0;
+			writes = 0;
+			sys_fault = count_writes;
+			ck_assert_int_eq(writefix_run(), sizes[i].fits ? 0 : -1);
+			sys_fault = NULL;
+			if (sizes[i].fits)
+				break;
+			ck_assert_int_eq(wf.code, MBX_CANTCREAT);
+			ck_assert_uint_eq(writes, 0);
+			ck_assert_uint_eq(fs_count(wf.top, ""), 2);
+		}
+	}
+}
+END_TEST
+
+/* Nor by what is appended. */
+START_TEST(append_limit)
+{
+	struct dindex *ix;
+
+	use(1);
+	mdbox_size_max = 400;
+	script_user(&wf.s, "joe");
+	script_box(&wf.s, "INBOX");
+	for (uint32_t uid = 1; uid <= 40; uid++) {
+		if (uid % 2 == 0)
+			(void)script_stream(&wf.s, uid, "streamed\n", false);
+		else
+			(void)script_msg(&wf.s, uid, "body\n");
+	}
+	writefix_must_run();
+	mdbox_size_max = MDBOX_SIZE_MAX;
+	ix = box_index("INBOX");
+	ck_assert_uint_eq(ix->count, 40);
+	for (uint32_t uid = 1; uid <= 40; uid++) {
+		struct mdbox_place place = find_place(ix, uid);
+		char *file = fs_path("storage/m.%" PRIu32, place.file);
+		struct stat st;
+
+		file_stat(file, &st);
+		ck_assert_uint_le((uint64_t)st.st_size, 400);
+		free(file);
+	}
+	dindex_free(ix);
+}
+END_TEST
+
 START_TEST(rotate_size_elsewhere)
 {
 	struct store_spec *spec = NULL;
@@ -963,6 +1088,9 @@ Suite *write_dbox_suite(void)
 	tcase_add_test(tc, no_links);
 	tcase_add_test(tc, reference_counts);
 	tcase_add_loop_test(tc, rotation, 0, ARRAY_SIZE(rotations));
+	tcase_add_loop_test(tc, size_limit, 0, 4);
+	tcase_add_test(tc, announced);
+	tcase_add_test(tc, append_limit);
 	tcase_add_loop_test(tc, rotate_size_elsewhere, 0, 2);
 	tcase_add_loop_test(tc, index_only, 0, 2);
 	tcase_add_loop_test(tc, names, 0, 2);
