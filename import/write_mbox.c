@@ -35,7 +35,7 @@ struct mbox_user {
 	struct shift *shifts;
 	size_t shift_count;
 	/* The mailbox in hand. */
-	int fd; /* its file */
+	int fd, dir; /* its file, and the directory of that */
 	struct box_index index;
 	struct mbox_out out;
 	struct kwnames words;
@@ -172,41 +172,44 @@ static bool has_control(const struct user_writer *w)
 	return w->control.used || w->box_dirname == NULL;
 }
 
-static int open_files(struct mbox_user *m, struct mbx_err *err)
+static int create_file(struct mbox_user *m, struct mbx_err *err)
+{
+	struct user_writer *w = &m->w;
+	char *name = NULL;
+
+	if (w->dry)
+		return 0;
+	m->dir = open_parent(m, box_in_hand(w), &name, err);
+	if (m->dir >= 0) {
+		m->fd = sys_openat(m->dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		                   stage_file_mode(w->stage));
+		if (m->fd < 0)
+			mbx_fail(err, ERR_USER, errno, "create %s", box_in_hand(w)->name);
+	}
+	free(name);
+	return m->fd < 0 ? -1 : 0;
+}
+
+/* Opens the directory of what a mailbox has beside its file, as box.dirfd: below the place that a
+ * key moves it to, if there is one. */
+static int open_side(struct mbox_user *m, const struct place *moved, struct mbx_err *err)
 {
 	static char root_rel[1];
 	const struct place root = { .used = true, .rel = root_rel };
 	struct user_writer *w = &m->w;
-	char *name = NULL;
-	int dirfd;
 
 	if (w->dry)
 		return 0;
-	dirfd = open_parent(m, box_in_hand(w), &name, err);
-	if (dirfd < 0) {
-		free(name);
-		return -1;
-	}
-	m->fd = sys_openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-	                   stage_file_mode(w->stage));
-	free(name);
-	if (m->fd < 0)
-		mbx_fail(err, ERR_USER, errno, "create %s", box_in_hand(w)->name);
-	if (m->fd >= 0 && !has_control(w)) {
-		w->box.dirfd = dirfd;
-		return 0;
-	}
-	close_quietly(dirfd);
-	if (m->fd < 0)
-		return -1;
-	w->box.dirfd = box_make_side(w, w->control.used ? &w->control : &root, err);
+	close_quietly(w->box.dirfd);
+	w->box.dirfd = box_make_side(w, moved->used ? moved : &root, err);
 	return w->box.dirfd < 0 ? -1 : 0;
 }
 
 static void close_files(struct mbox_user *m)
 {
 	close_quietly(m->fd);
-	m->fd = -1;
+	close_quietly(m->dir);
+	m->fd = m->dir = -1;
 	box_index_end(&m->index);
 	kwnames_release(&m->words);
 }
@@ -226,10 +229,11 @@ static int begin_box(struct user_writer *w, const struct rec_box *rec, struct mb
 	}
 	if (!rec->noselect) {
 		kwnames_init(&m->words);
-		if (open_files(m, err) < 0)
+		if (create_file(m, err) < 0)
 			return -1;
 	}
-	if (dovecot_put_box(&m->account, w, &plain, err) < 0)
+	if ((plain.acl_count > 0 && open_side(m, &w->control, err) < 0) ||
+	    dovecot_put_box(&m->account, w, &plain, err) < 0)
 		return -1;
 	m->invented = rec->uidvalidity == 0 || rec->uidvalidity_invented;
 	mbox_out_begin(&m->out, m->fd);
@@ -276,6 +280,8 @@ static int write_index(struct mbox_user *m, struct mbx_err *err)
 
 	if (m->w.no_index)
 		return 0;
+	if (!m->w.index.used && open_side(m, &m->w.index, err) < 0)
+		return -1;
 	memcpy(header + HEADER_BYTES - 16, box_in_hand(&m->w)->guid, 16);
 	return box_index_write(&m->index, &m->w, headers, err);
 }
@@ -402,7 +408,7 @@ static int put_message(struct user_writer *w, const struct rec_msg *msg, struct 
 		s->end = put.end;
 	}
 	if (!w->dry)
-		user_wrote_file(w, w->box.dirfd, put.size);
+		user_wrote_file(w, m->dir, put.size);
 	return 1;
 }
 
@@ -525,7 +531,7 @@ static int put_same(struct user_writer *w, const struct rec_msg *msg, struct sha
 		return -1;
 	*size_r = w->dry ? msg->size : put.size;
 	if (!w->dry)
-		user_wrote_file(w, w->box.dirfd, put.size);
+		user_wrote_file(w, m->dir, put.size);
 	return 0;
 }
 
@@ -623,7 +629,7 @@ static int writer_open(const struct store_loc *loc, const struct writer_opts *op
 
 	w->ops = &ops;
 	w->exist = &kind;
-	m->fd = -1;
+	m->fd = m->dir = -1;
 	box_index_init(&m->index);
 	mbox_out_init(&m->out);
 	buf_init(&m->from);

@@ -308,6 +308,7 @@ plugin {{
         "sdbox-list": Kind(4, "sdbox:{home}/sdbox:LAYOUT=index"),
         "mdbox-list": Kind(4, "mdbox:{home}/mdbox:LAYOUT=index"),
         "mbox-index": Kind(4, "mbox:{home}/mail:INBOX={home}/inbox:INDEX={home}/index:UTF-8", PLUGINS, ESCAPE),
+        "mbox-control": Kind(4, "mbox:{home}/mail:INBOX={home}/inbox:CONTROL={home}/control", PLUGINS, ESCAPE),
         "mbox-dirname": Kind(4, "mbox:{home}/mail:INBOX={home}/inbox:DIRNAME=mBoX:INDEX={home}/index",
                              PLUGINS, ESCAPE),
         "mbox-fulldirname": Kind(4, "mbox:{home}/mail:FULLDIRNAME=mBoX" + APART, PLUGINS, ESCAPE),

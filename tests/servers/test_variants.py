@@ -19,6 +19,7 @@ PROOF = {
     "fs-fulldirname": ("control/Archive/2019/mBoX/dovecot-uidlist", b":"),
     "sdbox-fulldirname": ("index/mailboxes/Archive/2019/mBoX/dovecot.index.log", b""),
     "mdbox-fulldirname": ("index/mailboxes/Archive/2019/mBoX/dovecot.index.log", b""),
+    "mbox-control": ("control/.subscriptions", b"Drafts"),
     "mbox-dirname": ("mail/Archive/2019/mBoX", b"From "),
     "mbox-fulldirname": ("index/Archive/2019/mBoX/dovecot.index.log", b""),
     "fs-list": ("Maildir/dovecot.list.index*", b"Archive"),
