@@ -132,27 +132,31 @@ static int add_nodes(struct dovecot_store *d, const struct dindex *ix, const str
 	return ret < 0 ? -1 : note_unlisted(d, mailboxes, strlen(prefix), err);
 }
 
-/* The directory of the list: base, or what LISTINDEX= says, which may be relative to it. 1, 0, -1.
- */
-static int open_list(const struct store_loc *loc, const struct tree *base, struct tree *dir,
-                     const char **file_r, struct mbx_err *err)
+/* The directory of the list: base, or what LISTINDEX= says, which may be relative to it; or
+ * ".imap" there, as an mbox has it. 1, 0, -1. */
+static int open_list(const struct dovecot_store *d, const struct store_loc *loc,
+                     const struct tree *base, struct tree *dir, const char **file_r,
+                     struct mbx_err *err)
 {
 	const char *name = store_loc_key(loc, "LISTINDEX"), *slash;
+	struct tree given;
 	char *rel;
 	int ret;
 
 	*file_r = name = name != NULL ? name : LISTINDEX_FILE;
 	slash = strrchr(name, '/');
-	if (slash == NULL)
-		return tree_open_sub(base, "", dir, err);
+	rel = xstrndup(name, slash == NULL ? 0 : (size_t)(slash - name));
+	tree_init(&given);
 	if (name[0] == '/') {
-		ret = tree_open_parent(name, dir, file_r, err);
-		dir->owner = base->owner;
-		return ret;
+		ret = tree_open_parent(name, &given, file_r, err);
+		given.owner = base->owner;
+	} else {
+		ret = tree_open_sub(base, rel, &given, err);
+		*file_r = slash == NULL ? name : slash + 1;
 	}
-	*file_r = slash + 1;
-	rel = xstrndup(name, (size_t)(slash - name));
-	ret = tree_open_sub(base, rel, dir, err);
+	if (ret == 1)
+		ret = tree_open_sub(&given, d->naming.files ? ".imap" : "", dir, err);
+	tree_release(&given);
 	free(rel);
 	return ret;
 }
@@ -168,7 +172,7 @@ int dovecot_find_by_list(struct dovecot_store *d, const struct store_loc *loc,
 	int ret;
 
 	tree_init(&dir);
-	ret = open_list(loc, base, &dir, &file, err);
+	ret = open_list(d, loc, base, &dir, &file, err);
 	if (ret == 0)
 		(void)mbx_fail_code(err, ERR_USER, MBX_IOERR, "there is no such directory");
 	else if (ret == 1)

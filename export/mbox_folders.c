@@ -42,10 +42,12 @@ static bool may_be_mbox(const struct tree *t, const char *name)
 }
 
 /* Without INBOX= the server takes the file inbox, and none of other spelling, nor with DIRNAME= one
- * in a directory. */
+ * in a directory; with maildir++ the file of that name. */
 static bool is_inbox_file(const struct walk *w)
 {
-	return strcmp(buf_str(&w->rel), "inbox") == 0 && !w->has_inbox;
+	const char *name = w->naming->layout == FOLDER_MAILDIRPP ? ".INBOX" : "inbox";
+
+	return strcmp(buf_str(&w->rel), name) == 0 && !w->has_inbox;
 }
 
 /* Adds what w->rel names: a file, or a directory that is a parent only. */
@@ -149,12 +151,15 @@ static mode_t kind_of(const struct tree *t, const struct dirent *de)
 
 static void visit(struct walk *w, const struct tree *t, const struct dirent *de, size_t depth)
 {
+	bool plus = w->naming->layout == FOLDER_MAILDIRPP;
 	size_t len = w->rel.len;
 	mode_t kind;
 
-	if (passed_over(w, de->d_name))
+	if (passed_over(w, de->d_name) || (plus && de->d_name[0] != '.'))
 		return;
 	kind = kind_of(t, de);
+	if (plus && kind != S_IFREG)
+		return;
 	buf_printf(&w->rel, "%s%s", len != 0 ? "/" : "", de->d_name);
 	if (kind == S_IFREG)
 		visit_file(w, t, de->d_name);

@@ -123,45 +123,60 @@ static int open_roots(struct mbox_reader *m, const struct store_loc *loc, struct
 	return ret < 0 ? -1 : 0;
 }
 
-/* The directory of a folder's index files and rights below their roots: "A/.imap/B", that of INBOX
- * is called so whatever its file is. With DIRNAME= mailboxes have directories of their own. Caller
- * frees. */
-static char *side_rel(const struct mbox_reader *m, const struct user_folder *f)
+/*
+ * Where what a mailbox has beside its file is: *rel_r (caller frees) below the tree that is given,
+ * or NULL if nowhere. moved: the root of the key that moves it, or closed.
+ *
+ * "A/.imap/B", that of INBOX is called so whatever its file is; with DIRNAME= a directory of its
+ * own, below what is moved only. With maildir++ an INBOX= has it beside its file if it is not
+ * moved.
+ */
+static const struct tree *find_side(const struct mbox_reader *m, const struct user_folder *f,
+                                    const struct tree *moved, char **rel_r)
 {
 	const struct dovecot_store *d = &m->store;
-	char *rel = path_is_inbox(f->path) ? xstrdup("INBOX") : dovecot_without_dirname(d, f->rel);
-	const char *name = strrchr(rel, '/');
-	char *side;
+	const struct user_store *store = m->base.store;
+	bool inbox = path_is_inbox(f->path) && !d->by_list, plus;
+	const char *name;
+	char *rel;
 
+	plus = d->naming.layout == FOLDER_MAILDIRPP;
+	*rel_r = NULL;
+	if (moved->fd < 0 && (d->dirname != NULL || m->inbox_alone))
+		return NULL;
+	if (moved->fd < 0 && plus && f->rel[0] == '\0') {
+		*rel_r = xasprintf(".imap/%s", m->inbox_file);
+		return &store->inbox;
+	}
+	if (inbox)
+		rel = xstrdup(plus ? ".INBOX" : "INBOX");
+	else
+		rel = dovecot_without_dirname(d, f->rel);
+	name = strrchr(rel, '/');
 	name = name == NULL ? rel : name + 1;
 	if (d->dirname == NULL)
-		side = xasprintf("%.*s.imap/%s", (int)(name - rel), rel, name);
+		*rel_r = xasprintf("%.*s.imap/%s", (int)(name - rel), rel, name);
 	else
-		side = xasprintf("%s%s%s", rel, d->full_dirname ? "/" : "",
-		                 d->full_dirname ? d->dirname : "");
+		*rel_r = xasprintf("%s%s%s", rel, d->full_dirname ? "/" : "",
+		                   d->full_dirname ? d->dirname : "");
 	free(rel);
-	return side;
-}
-
-/* With DIRNAME= there is nothing beside the files, so what is not moved by its key is nowhere. */
-static bool has_side(const struct mbox_reader *m, const struct tree *moved)
-{
-	return moved->fd >= 0 || (m->store.dirname == NULL && !m->inbox_alone);
+	return moved->fd >= 0 ? moved : &store->root;
 }
 
 /* Opens the directory of a folder's index files: 1, 0 if there is none, -1. */
 static int open_index_dir(const struct mbox_reader *m, const struct user_folder *f,
                           struct tree *dir, struct mbx_err *err)
 {
-	const struct tree *root = m->index.fd >= 0 ? &m->index : &m->base.store->root;
+	const struct tree *base;
 	char *rel;
-	int ret;
+	int ret = 0;
 
 	tree_init(dir);
-	if (m->store.no_index || !has_side(m, &m->index))
+	if (m->store.no_index)
 		return 0;
-	rel = side_rel(m, f);
-	ret = tree_open_sub(root, rel, dir, err);
+	base = find_side(m, f, &m->index, &rel);
+	if (base != NULL)
+		ret = tree_open_sub(base, rel, dir, err);
 	free(rel);
 	return ret;
 }
@@ -213,6 +228,7 @@ static int start(struct user_reader *r, const struct store_loc *loc, struct mbx_
 	struct mbox_reader *m = of(r);
 	struct dovecot_store *d = &m->store;
 	bool has_inbox;
+	int ret = 0;
 
 	if (dovecot_read_layout(d, loc, err) < 0 || read_zone(m, loc, err) < 0 ||
 	    open_roots(m, loc, err) < 0 ||
@@ -224,7 +240,15 @@ static int start(struct user_reader *r, const struct store_loc *loc, struct mbx_
 		user_add_folder(r, "INBOX", "", false);
 	if (m->inbox_alone)
 		return 0;
-	mbox_find_folders(r, &d->naming, has_inbox || store_loc_key(loc, "INBOX") != NULL);
+	if (d->naming.layout == FOLDER_MAILDIRPP)
+		r->known &= ~(uint32_t)FIELD_NOSELECT;
+	if (d->by_list)
+		ret = dovecot_find_by_list(d, loc, m->index.fd >= 0 ? &m->index : &r->store->root,
+		                           &r->store->root, "", err);
+	else
+		mbox_find_folders(r, &d->naming, has_inbox || store_loc_key(loc, "INBOX") != NULL);
+	if (ret < 0)
+		return -1;
 	return dovecot_account(d, loc, d->control.fd >= 0 ? &d->control : &r->store->root,
 	                       ".subscriptions", guid_of, err);
 }
@@ -440,7 +464,7 @@ static int stamp(struct user_reader *r, uint64_t *stamp_r, struct mbx_err *err)
 static int open_box(struct user_reader *r, struct mbx_err *err)
 {
 	struct mbox_reader *m = of(r);
-	const struct tree *base = m->store.control.fd >= 0 ? &m->store.control : &r->store->root;
+	const struct tree *base;
 	char *rel;
 	int ret;
 
@@ -457,11 +481,10 @@ static int open_box(struct user_reader *r, struct mbx_err *err)
 		return ret;
 	m->keywords =
 	    arena_alloc(&r->box_arena, (m->box->state.words.count + 1) * sizeof(*m->keywords));
-	if (!m->inbox_alone && has_side(m, &m->store.control)) {
-		rel = side_rel(m, r->folder);
+	base = find_side(m, r->folder, &m->store.control, &rel);
+	if (base != NULL && !m->inbox_alone)
 		dovecot_acl_in(&m->store, base, rel);
-		free(rel);
-	}
+	free(rel);
 	return 1;
 }
 

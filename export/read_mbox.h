@@ -16,7 +16,10 @@
  * With DIRNAME=x mailbox A/B is the file <root>/A/B/x, its index files are in INDEX=/A/B, its
  * dovecot-acl is in CONTROL=/A/B (FULLDIRNAME=x: in A/B/x); those of INBOX in INBOX.
  *
- * Keys: those of dovecot_store.h (LAYOUT= is fs), INBOX=FILE, and TZ=ZONE, the time zone of the
+ * With LAYOUT=maildir++ it is <root>/.A.B, and INBOX <root>/.INBOX; with LAYOUT=index a file called
+ * by its GUID. In both the rest is in .imap/<that name>.
+ *
+ * Keys: those of dovecot_store.h, INBOX=FILE, and TZ=ZONE, the time zone of the
  * server, in which dates are kept (default: the process's). A location that is a file holds INBOX
  * alone.
  */

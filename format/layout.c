@@ -20,7 +20,7 @@ static const struct kind {
 	  .fs = FOLDER_FS },
 	{ "sdbox", "fs or index", .list = true, .apart = true, .fs = FOLDER_FS, "dbox-Mails" },
 	{ "mdbox", "fs or index", .list = true, .apart = true, .fs = FOLDER_FS, "dbox-Mails" },
-	{ "mbox", "fs", .fs = FOLDER_FILES },
+	{ "mbox", "fs, maildir++ or index", .plus = true, .list = true, .fs = FOLDER_FILES },
 };
 
 /* The keys of one user, or as they stand. */
@@ -47,6 +47,7 @@ static int read_layout(struct layout *l, const struct keys *k, struct mbx_err *e
 
 	l->by_list = name != NULL && strcasecmp(name, "index") == 0;
 	l->naming.layout = plus ? FOLDER_MAILDIRPP : k->kind->fs;
+	l->naming.files = k->kind->fs == FOLDER_FILES;
 	if ((plus && k->kind->plus) || (l->by_list && k->kind->list) || name == NULL ||
 	    strcasecmp(name, "fs") == 0)
 		return 0;
@@ -74,7 +75,9 @@ static int read_dirname(struct layout *l, const struct keys *k, struct mbx_err *
 	if (name != NULL && l->naming.layout == FOLDER_MAILDIRPP)
 		return refuse(key, name, "Dovecot refuses it with LAYOUT=maildir++", err);
 	/* Its index files would lie below a file. */
-	if (name != NULL && l->naming.layout == FOLDER_FILES && get(k, "INDEX") == NULL)
+	if (name != NULL && l->naming.files && l->by_list)
+		return refuse(key, name, "has no meaning for an mbox with LAYOUT=index", err);
+	if (name != NULL && l->naming.files && get(k, "INDEX") == NULL)
 		return refuse(key, name, "an mbox needs INDEX= with it, a directory or MEMORY",
 		              err);
 	l->full_dirname = full != NULL;

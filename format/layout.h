@@ -10,9 +10,9 @@
  * One place for both directions and for comparisons.
  *
  *                maildir         sdbox, mdbox                    mbox (files)
- *     maildir++  <root>/.A.B     -                               -
+ *     maildir++  <root>/.A.B     -                               <root>/.A.B
  *     fs         <root>/A/B      <root>/mailboxes/A/B            <root>/A/B
- *     index      <root>/<GUID>   <root>/mailboxes/<GUID>         -
+ *     index      <root>/<GUID>   <root>/mailboxes/<GUID>         <root>/<GUID>
  *
  * DIRNAME=x: the mail of a mailbox lies a level deeper, in (mbox: is the file) A/B/x; what it has
  * below CONTROL= and INDEX= does not, but with FULLDIRNAME=x. dbox has DIRNAME=dbox-Mails unless

@@ -589,8 +589,7 @@ int dovecot_open_place(struct user_writer *w, const char *key, bool within, stru
 int dovecot_open_places(struct user_writer *w, struct mbx_err *err)
 {
 	/* A file is the driver's own matter. */
-	if ((w->naming.layout != FOLDER_FILES &&
-	     dovecot_open_place(w, "INBOX", false, &w->inbox, err) < 0) ||
+	if ((!w->naming.files && dovecot_open_place(w, "INBOX", false, &w->inbox, err) < 0) ||
 	    dovecot_open_place(w, "CONTROL", false, &w->control, err) < 0 ||
 	    (!w->no_index && dovecot_open_place(w, "INDEX", true, &w->index, err) < 0))
 		return -1;

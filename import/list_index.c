@@ -37,21 +37,27 @@ static int find_place(struct user_writer *w, struct place *place_r, const char *
 	    w->index.used ? w->index : (struct place){ .used = true, .rel = root };
 	const char *wanted = store_loc_key(w->loc, "LISTINDEX");
 	const char *slash = wanted == NULL ? NULL : strrchr(wanted, '/');
-	bool found;
+	bool found = true;
 	char *dir;
 
 	*place_r = base;
 	*name_r = wanted == NULL ? LISTINDEX_FILE : wanted;
-	if (slash == NULL)
-		return 0;
-	*name_r = slash + 1;
-	dir = xstrndup(wanted, (size_t)(slash - wanted));
-	found = find_dir(w, dir, &base, place_r);
-	free(dir);
-	if (found)
-		return 0;
-	return mbx_fail_code(err, ERR_FATAL, MBX_USAGE,
-	                     "LISTINDEX=%s: lies neither in the mail root nor in INDEX=", wanted);
+	if (slash != NULL) {
+		*name_r = slash + 1;
+		dir = xstrndup(wanted, (size_t)(slash - wanted));
+		found = find_dir(w, dir, &base, place_r);
+		free(dir);
+	}
+	if (!found)
+		return mbx_fail_code(
+		    err, ERR_FATAL, MBX_USAGE,
+		    "LISTINDEX=%s: lies neither in the mail root nor in INDEX=", wanted);
+	if (w->exist->files) {
+		dir = place_rel(place_r, ".imap");
+		place_r->rel = arena_strdup(&w->keep, dir);
+		free(dir);
+	}
+	return 0;
 }
 
 int list_index_judge(struct user_writer *w, struct mbx_err *err)

@@ -6,7 +6,7 @@
 /*
  * Dovecot's list of mailboxes where it is the only place that knows their names, LAYOUT=index
  * (format/codec/listindex.h). It lies in the mail root, or in INDEX=, or where LISTINDEX= says:
- * below one of these.
+ * below one of these. An mbox has it in ".imap" there.
  */
 
 /* 64 for a LISTINDEX= elsewhere. Nothing can be merged into a list that is there: 73. */

@@ -461,8 +461,8 @@ static const char *name_side(struct user_writer *w, const struct out_box *box)
 	const char *name = box->name[0] == '\0' ? w->inbox_name : box->name, *base;
 	char *side;
 
-	if (w->exist->files && path_is_inbox(box->path))
-		name = "INBOX";
+	if (w->exist->files && path_is_inbox(box->path) && !w->by_guid)
+		name = w->naming.layout == FOLDER_MAILDIRPP ? ".INBOX" : "INBOX";
 	base = strrchr(name, '/');
 	base = base == NULL ? name : base + 1;
 	if (w->exist->files && w->box_dirname == NULL)

@@ -32,6 +32,8 @@ struct mbox_user {
 	struct dovecot_account account;
 	struct zone *zone;
 	struct place inbox; /* INBOX=, a file of its own */
+	/* maildir++: what INBOX= has beside its file, where no key moves it. */
+	struct place beside;
 	struct shift *shifts;
 	size_t shift_count;
 	/* The mailbox in hand. */
@@ -201,7 +203,10 @@ static int open_side(struct mbox_user *m, const struct place *moved, struct mbx_
 	if (w->dry)
 		return 0;
 	close_quietly(w->box.dirfd);
-	w->box.dirfd = box_make_side(w, moved->used ? moved : &root, err);
+	if (!moved->used && m->beside.used && path_is_inbox(path_in_hand(m)))
+		w->box.dirfd = place_dir(w, &m->beside, err);
+	else
+		w->box.dirfd = box_make_side(w, moved->used ? moved : &root, err);
 	return w->box.dirfd < 0 ? -1 : 0;
 }
 
@@ -541,13 +546,19 @@ static int put_files(struct user_writer *w, struct mbx_err *err)
 {
 	struct mbox_user *m = of(w);
 	const struct out_box *inbox = user_box(w, "INBOX");
+	/* What is there was judged to be empty, or is to be replaced. */
+	bool empty = w->opts.on_exist != EXIST_REPLACE;
 
 	if (dovecot_put_account(&m->account, w, err) < 0)
 		return -1;
-	if (!m->inbox.used || m->inbox.root == 0 || inbox == NULL || inbox->noselect)
+	if (inbox == NULL || inbox->noselect)
 		return 0;
-	/* What is there was judged to be empty, or is to be replaced. */
-	return place_plan(w, &m->inbox, w->opts.on_exist != EXIST_REPLACE, err);
+	if (m->beside.used && stage_has_tree(w->stage, m->beside.root) &&
+	    (m->beside.rel[0] == '\0' ||
+	     exist_at(stage_tree(w->stage, m->beside.root, err), m->beside.rel)) &&
+	    place_plan(w, &m->beside, empty, err) < 0)
+		return -1;
+	return !m->inbox.used || m->inbox.root == 0 ? 0 : place_plan(w, &m->inbox, empty, err);
 }
 
 static void release(struct user_writer *w)
@@ -595,6 +606,21 @@ static int open_zone(struct mbox_user *m, struct mbx_err *err)
 	return 0;
 }
 
+/* With maildir++ Dovecot has the index and the rights of an INBOX= beside that file. */
+static int open_beside(struct mbox_user *m, const char *inbox, struct mbx_err *err)
+{
+	const char *slash = strrchr(inbox, '/'), *name = slash == NULL ? inbox : slash + 1;
+	char *path;
+	int rc;
+
+	if (m->w.naming.layout != FOLDER_MAILDIRPP || (m->w.index.used && m->w.control.used))
+		return 0;
+	path = xasprintf("%.*s.imap/%s", (int)(name - inbox), inbox, name);
+	rc = place_open(&m->w, path, STAGE_DIR, &m->beside, err);
+	free(path);
+	return rc;
+}
+
 /* INBOX=: a file inside the mail root, or a root of its own, which must hold no mail. */
 static int open_inbox(struct mbox_user *m, struct mbx_err *err)
 {
@@ -603,10 +629,10 @@ static int open_inbox(struct mbox_user *m, struct mbx_err *err)
 	int existing;
 
 	/* What the server takes if it is told nothing. */
-	w->inbox_name = "inbox";
+	w->inbox_name = w->naming.layout == FOLDER_MAILDIRPP ? ".INBOX" : "inbox";
 	if (path == NULL)
 		return 0;
-	if (place_open(w, path, STAGE_FILE, &m->inbox, err) < 0)
+	if (place_open(w, path, STAGE_FILE, &m->inbox, err) < 0 || open_beside(m, path, err) < 0)
 		return -1;
 	if (m->inbox.root == 0) {
 		w->inbox_name = m->inbox.rel;

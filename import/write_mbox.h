@@ -13,7 +13,7 @@
  * a zone.
  *
  * A mailbox with messages can have none below it: those lie below a name that is mapped. With
- * DIRNAME= it can; then there are no ".imap".
+ * DIRNAME= it can; then there are no ".imap". So it can with LAYOUT=maildir++ and index.
  */
 extern const struct store_writer writer_mbox;
 

@@ -203,13 +203,15 @@ static bool in_list(const char *const *list, struct slice name)
 	return false;
 }
 
-/* True if an fs level of this name collides with what the server keeps there. */
+/* True if a level of this name collides with what the server keeps there. */
 static bool reserved(const struct folder_naming *naming, struct slice level, bool first)
 {
 	bool has_dirname = naming->dirname != NULL && naming->dirname[0] != '\0';
 
 	if (naming->layout == FOLDER_MAILDIRPP)
-		return false;
+		return naming->files &&
+		       (slice_is(level, "lock") ||
+		        (first && (slice_is(level, "imap") || slice_is(level, "subscriptions"))));
 	if (naming->layout == FOLDER_FILES)
 		return ((!has_dirname || first) && internal_file(level)) ||
 		       (first && in_list(root_files, level));

@@ -46,6 +46,9 @@ struct folder_naming {
 	char escape;         /* listescape character, 0 none */
 	const char *dirname; /* DIRNAME=, or NULL */
 	bool apart; /* fs: folders have a directory of their own, without files of the root */
+	/* maildir++: each is a file, as with FOLDER_FILES; "lock", and "imap" and "subscriptions"
+	 * as the first level, would be the server's own files. */
+	bool files;
 };
 
 enum folder_result {

@@ -18,7 +18,8 @@ run 0 mbxexport -u joe -o m.mbx maildir:M
 # There and back, INBOX elsewhere, in a time zone with summer time.
 from=m.mbx
 for step in mbox:B1:INBOX=var/joe:TZ=Europe/Berlin mbox:B2:TZ=America/New_York mbox:B3:INDEX=i:TZ=Europe/Berlin \
-	mbox:B4:INDEX=i4:FULLDIRNAME=x:TZ=UTC maildir:M2; do
+	mbox:B4:INDEX=i4:FULLDIRNAME=x:TZ=UTC mbox:B5:LAYOUT=maildir++:INBOX=var/ann:TZ=UTC \
+	mbox:B6:LAYOUT=index:TZ=UTC maildir:M2; do
 	name=${step#*:}
 	name=${name%%:*}
 	run 0 mbximport -u joe -i "$from" "$step"

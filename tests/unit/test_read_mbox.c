@@ -128,8 +128,56 @@ START_TEST(key_places)
 	       "B A v7 n10 x1 r4 +derived acl=user=ann:l;\n" ONE_MSG "E 1 0\n"
 	       "B A/B v1 n1 x0 r1 +invented +derived\nE 0 0\n"
 	       "B A/y.lock v1 n1 x0 r1 +invented +derived\nE 0 0\n" DONE(4, 2, 1, 0));
-	expect(&t, "m", ":LAYOUT=maildir++", NULL, "? 64\n");
+	expect(&t, "m", ":LAYOUT=imapdir", NULL, "? 64\n");
 	expect(&t, "m", ":TZ=Nowhere/Land", NULL, "? 64\n");
+	treefix_free(&t);
+}
+END_TEST
+
+/* maildir++: flat files, each with its index in .imap; INBOX= has its own beside it. */
+START_TEST(flat_files)
+{
+	struct treefix t;
+
+	treefix_make(&t, "f m/.INBOX " ONE "\nf m/.A.B " ONE "\nf m/.A " ONE "\nf m/notes " ONE
+	                 "\nd m/.D/x\nf m/.imap/.A.B/dovecot-acl user=bob l|\n"
+	                 "f m/.imap/.INBOX/dovecot-acl user=eve l|\n"
+	                 "f m/.subscriptions V\t2||A\tB|\nf m/.A.lock 12:host\n"
+	                 "f v/joe " ONE "\nf v/.imap/joe/dovecot-acl user=ann l|\n"
+	                 "f c/.imap/.INBOX/dovecot-acl user=joe l|\n");
+	expect(&t, "m", ":TZ=UTC:LAYOUT=maildir++", NULL,
+	       "A 0 A/B\nB INBOX v7 n10 x1 r4 +derived acl=user=eve:l;\n" ONE_MSG "E 1 0\n"
+	       "B A v7 n10 x1 r4 +derived\n" ONE_MSG "E 1 0\n"
+	       "B A/B v7 n10 x1 r4 +derived acl=user=bob:l;\n" ONE_MSG "E 1 0\n" DONE(3, 3, 0, 0));
+	expect(&t, "m", ":TZ=UTC:LAYOUT=maildir++:INBOX=%/v/joe", NULL,
+	       "A 0 A/B\nB INBOX v7 n10 x1 r4 +derived acl=user=ann:l;\n" ONE_MSG "E 1 0\n"
+	       "B A v7 n10 x1 r4 +derived\n" ONE_MSG "E 1 0\n"
+	       "B A/B v7 n10 x1 r4 +derived acl=user=bob:l;\n" ONE_MSG "E 1 0\n" DONE(3, 3, 1, 0));
+	expect(&t, "m", ":TZ=UTC:LAYOUT=maildir++:INBOX=%/v/joe:CONTROL=%/c", NULL,
+	       "B INBOX v7 n10 x1 r4 +derived acl=user=joe:l;\n" ONE_MSG "E 1 0\n"
+	       "B A v7 n10 x1 r4 +derived\n" ONE_MSG "E 1 0\n"
+	       "B A/B v7 n10 x1 r4 +derived\n" ONE_MSG "E 1 0\n" DONE(3, 3, 1, 0));
+	treefix_free(&t);
+}
+END_TEST
+
+#define G1 "0123456789abcdef0123456789abcdef"
+#define G2 "fedcba9876543210fedcba9876543210"
+
+/* index: files called by their GUIDs, of which the list tells the names; one is not there. */
+START_TEST(listed_files)
+{
+	struct treefix t;
+
+	treefix_make(&t,
+	             "i m/.imap/dovecot.list.index.log intro list 23 28 4 0 0;"
+	             "ext-header 0 0001000000494e424f5800020000006375720000000000;append 1/02 2/02;"
+	             "rec 1 0100000000000000" G1 "00000000;rec 2 0200000000000000" G2 "00000000\n"
+	             "f m/" G1 " " ONE "\nf m/.imap/" G1 "/dovecot-acl user=bob l|\n");
+	expect(&t, "m", ":TZ=UTC:LAYOUT=index", NULL,
+	       "B INBOX v7 n10 x1 r4 +derived acl=user=bob:l;\n" ONE_MSG
+	       "E 1 0\n" DONE(1, 1, 1, 0));
+	expect(&t, "m", ":TZ=UTC:LAYOUT=index:INDEX=%/m/.imap", NULL, "? 74\n");
 	treefix_free(&t);
 }
 END_TEST
@@ -452,6 +500,8 @@ Suite *read_mbox_suite(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, stores, 0, ARRAY_SIZE(cases));
 	tcase_add_test(tc, key_places);
+	tcase_add_test(tc, flat_files);
+	tcase_add_test(tc, listed_files);
 	tcase_add_test(tc, dates);
 	tcase_add_test(tc, index_known);
 	tcase_add_test(tc, index_modseqs);

@@ -177,6 +177,24 @@ static const struct {
 	{ "mbox:%s/mail:INBOX=%s/var/joe:FULLDIRNAME=x:INDEX=%s/i:CONTROL=%s/i:TZ=UTC",
 	  { "var/joe", "mail/Sent/2001/x", "i/INBOX/x/dovecot.index", "i/INBOX/x/dovecot-acl",
 	    "i/dovecot-uidvalidity" } },
+	{ "mbox:%s/mail:LAYOUT=maildir++:TZ=UTC",
+	  { "mail/.INBOX", "mail/.Sent.2001", "mail/.imap/.INBOX/dovecot.index",
+	    "mail/.imap/.Sent.2001/dovecot.index", "mail/.imap/.INBOX/dovecot-acl" } },
+	{ "mbox:%s/mail:LAYOUT=maildir++:INBOX=%s/var/joe:TZ=UTC",
+	  { "var/joe", "var/.imap/joe/dovecot.index", "var/.imap/joe/dovecot-acl",
+	    "mail/.imap/.Sent/dovecot.index", "mail/.imap/dovecot-uidvalidity" } },
+	{ "mbox:%s/mail:LAYOUT=maildir++:INBOX=%s/var/joe:CONTROL=%s/c:INDEX=%s/i:TZ=UTC",
+	  { "var/joe", "i/.imap/.INBOX/dovecot.index", "c/.imap/.INBOX/dovecot-acl",
+	    "i/.imap/.Sent.2001/dovecot.index", "c/.subscriptions" } },
+	{ "mbox:%s/mail:LAYOUT=maildir++:INBOX=%s/mail/in/box:CONTROL=%s/c:TZ=UTC",
+	  { "mail/in/box", "mail/in/.imap/box/dovecot.index", "c/.imap/.INBOX/dovecot-acl" } },
+	{ "mbox:%s/mail:LAYOUT=index:TZ=UTC",
+	  { "mail/abababababababababababababababab", "mail/.imap/dovecot.list.index",
+	    "mail/.imap/abababababababababababababababab/dovecot.index",
+	    "mail/.imap/abababababababababababababababab/dovecot-acl" } },
+	{ "mbox:%s/mail:LAYOUT=index:INDEX=%s/i:CONTROL=%s/c:LISTINDEX=l/x:TZ=UTC",
+	  { "i/.imap/abababababababababababababababab/dovecot.index", "i/l/.imap/x",
+	    "c/.imap/abababababababababababababababab/dovecot-acl", "c/.subscriptions" } },
 	{ "mbox:%s/mail:DIRNAME=x:INDEX=MEMORY:TZ=UTC",
 	  { "mail/Sent/2001/x", "mail/.subscriptions", "mail/dovecot-uidvalidity" } },
 };
@@ -333,7 +351,12 @@ START_TEST(no_index)
 }
 END_TEST
 
-static const char *const stores[] = { MBOX, "mbox:%s/box:INBOX=%s/var/joe:INDEX=%s/i:TZ=UTC" };
+static const char *const stores[] = {
+	MBOX,
+	"mbox:%s/box:INBOX=%s/var/joe:INDEX=%s/i:TZ=UTC",
+	"mbox:%s/box:LAYOUT=maildir++:INBOX=%s/var/joe:TZ=UTC",
+	"mbox:%s/box:DIRNAME=x:INDEX=%s/i:CONTROL=%s/c:TZ=UTC",
+};
 
 START_TEST(every_failure)
 {
