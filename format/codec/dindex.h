@@ -117,7 +117,11 @@ const uint16_t *dindex_keywords(const struct dindex *ix, uint32_t i, size_t *cou
 const unsigned char *dindex_record(const struct dindex *ix, uint32_t i, size_t ext);
 /* Finds a message by its UID; false if it is not there. */
 bool dindex_find(const struct dindex *ix, uint32_t uid, uint32_t *i_r);
-/* The header data of an extension, wanted or not; ptr is NULL if the index does not have it. */
+/* The header data of an extension, wanted or not; ptr is NULL if the index does not have it. Of a
+ * header of more than DINDEX_HEADER_WHOLE bytes the zeros at its end may be missing, but for the
+ * first DINDEX_HEADER_ZEROS of them. */
+#define DINDEX_HEADER_WHOLE 256u
+#define DINDEX_HEADER_ZEROS 8u
 struct slice dindex_header(const struct dindex *ix, const char *name);
 
 #endif

@@ -20,7 +20,7 @@ struct dext {
 	char name[DEXT_NAME];
 	uint32_t reset_id;
 	uint32_t header_size, record_size;
-	struct buf header; /* as many bytes as header_size rounded up to 8 */
+	struct buf header; /* its first bytes, up to header_size rounded up to 8; zeros follow */
 	size_t column;     /* position in columns, or DEXT_UNWANTED */
 	bool is_modseq;    /* its records are dstore.modseqs */
 };
@@ -62,8 +62,11 @@ struct dext *dext_find(const struct dstore *s, const char *name);
 /* A new extension, with an empty header and empty records. NULL if a limit is exceeded. */
 struct dext *dext_add(struct dstore *s, const char *name, uint32_t header_size,
                       uint32_t record_size);
-/* Grows with zeros, or cuts. False if a limit is exceeded. */
+/* Grows with zeros, or cuts. False if a limit is exceeded. A log may ask for 16 MB in each of its
+ * records: what is held grows with what is put there, see dindex_header(). */
 bool dext_resize_header(struct dstore *s, struct dext *ext, uint32_t header_size);
+/* Bytes of the header from offset on, within its size rounded up to 8. */
+void dext_put_header(struct dext *ext, size_t offset, const void *data, size_t size);
 void dext_resize_record(struct dstore *s, struct dext *ext, uint32_t record_size);
 /* Header and records become zero. */
 void dext_clear(struct dstore *s, struct dext *ext);

@@ -221,8 +221,7 @@ static bool take_extension(struct main_file *m, uint32_t at, uint32_t *next_r)
 	if (ext == NULL)
 		return dreplay_limit(m->r, "too many extensions");
 	ext->reset_id = le_get32(h + 4);
-	if (header_size > 0)
-		memcpy(ext->header.data, m->header + data, ext->header.len);
+	dext_put_header(ext, 0, m->header + data, ALIGN8(header_size));
 	m->layout = xreallocarray(m->layout, s->ext_count, sizeof(*m->layout));
 	m->layout[s->ext_count - 1] = l;
 	return true;

@@ -546,5 +546,6 @@ struct slice dindex_header(const struct dindex *ix, const char *name)
 
 	if (ext == NULL || ext->header_size == 0)
 		return slice_of(NULL, 0);
-	return slice_of((const char *)ext->header.data, ext->header_size);
+	return slice_of((const char *)ext->header.data,
+	                ext->header_size < ext->header.len ? ext->header_size : ext->header.len);
 }

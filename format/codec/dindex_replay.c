@@ -154,11 +154,12 @@ static void resize(struct dreplay *r, struct dext *ext, const unsigned char *u)
 	uint32_t header_size = le_get32(u + 8), record_size = le_get16(u + 12);
 	bool no_shrink = (le_get16(u + 16) & 1) != 0;
 	size_t padded = ((size_t)header_size + 7) & ~(size_t)7;
+	size_t old = ((size_t)ext->header_size + 7) & ~(size_t)7;
 
 	if (header_size == ext->header_size && record_size == ext->record_size)
 		return;
 	remapped(r);
-	if (padded >= ext->header.len || !no_shrink)
+	if (padded >= old || !no_shrink)
 		if (!dext_resize_header(r->store, ext, header_size))
 			dreplay_limit(r, "extensions are too large");
 	if (record_size > ext->record_size || (record_size < ext->record_size && !no_shrink))
@@ -256,8 +257,7 @@ static void apply_ext_header(struct dreplay *r, const struct dlog_record *rec, u
 			dreplay_note(r, "a change outside of an extension's header");
 			return;
 		}
-		if (size > 0)
-			memcpy(ext->header.data + offset, rec->data + at + 2 * width, (size_t)size);
+		dext_put_header(ext, (size_t)offset, rec->data + at + 2 * width, (size_t)size);
 		if (ext->is_modseq && !r->tracking)
 			dreplay_track(r);
 		at += pad4((uint32_t)(2 * width + size));

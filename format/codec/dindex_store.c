@@ -181,22 +181,40 @@ struct dext *dext_add(struct dstore *s, const char *name, uint32_t header_size,
 	return dext_resize_header(s, ext, header_size) ? ext : NULL;
 }
 
+/* The first bytes of the header are held, as far as there are so many. */
+static void hold(struct dext *ext, size_t len)
+{
+	size_t padded = ALIGN8((size_t)ext->header_size), old = ext->header.len;
+
+	if (len > padded)
+		len = padded;
+	if (len <= old)
+		return;
+	buf_reserve(&ext->header, len - old);
+	memset(ext->header.data + old, 0, len - old);
+	buf_added(&ext->header, len - old);
+}
+
 bool dext_resize_header(struct dstore *s, struct dext *ext, uint32_t header_size)
 {
-	size_t padded = ALIGN8((size_t)header_size), old = ext->header.len;
+	size_t padded = ALIGN8((size_t)header_size), old = ALIGN8((size_t)ext->header_size);
 
 	if (padded > old && padded - old > LIMIT_INDEX_HEADER - s->header_bytes)
 		return false;
-	if (padded < old) {
+	if (padded < ext->header.len)
 		buf_truncate(&ext->header, padded);
-	} else if (padded > old) {
-		buf_reserve(&ext->header, padded - old);
-		memset(ext->header.data + old, 0, padded - old);
-		buf_added(&ext->header, padded - old);
-	}
 	s->header_bytes = s->header_bytes - old + padded;
 	ext->header_size = header_size;
+	hold(ext, DINDEX_HEADER_WHOLE);
 	return true;
+}
+
+void dext_put_header(struct dext *ext, size_t offset, const void *data, size_t size)
+{
+	if (size == 0)
+		return;
+	hold(ext, offset + size + DINDEX_HEADER_ZEROS);
+	memcpy(ext->header.data + offset, data, size);
 }
 
 void dext_resize_record(struct dstore *s, struct dext *ext, uint32_t record_size)
@@ -219,7 +237,7 @@ void dext_resize_record(struct dstore *s, struct dext *ext, uint32_t record_size
 void dext_clear(struct dstore *s, struct dext *ext)
 {
 	if (ext->header.len > 0)
-		memset(ext->header.data, 0, ext->header_size);
+		memset(ext->header.data, 0, ext->header.len);
 	if (ext->is_modseq)
 		memset(s->modseqs, 0, (size_t)s->count * sizeof(*s->modseqs));
 	if (ext->column != DEXT_UNWANTED)

@@ -271,6 +271,39 @@ START_TEST(log_alone)
 }
 END_TEST
 
+/* A record of 40 bytes may ask for a header of 16 MB, and the next one takes it back: what is held
+ * grows with what is put there only. */
+START_TEST(large_headers)
+{
+	struct forged_log header = FORGED_LOG;
+	struct dindex_want want = { 0 };
+	struct dindex_files f = { .has_log = true };
+	struct buf log, records;
+	struct slice found;
+	struct dindex *ix;
+	struct mbx_err err;
+
+	buf_init(&log);
+	buf_init(&records);
+	buf_puts(&records, V);
+	for (int i = 0; i < 20000; i++)
+		buf_printf(&records, "intro x %d 0 1 0 0; ", i % 2 == 0 ? 16000000 : 8);
+	buf_puts(&records, "intro x 16000000 0 1 0 0; ext-header 0 01; ext-header32 300 0203");
+	forge_log(&log, &header, buf_str(&records));
+	f.log = slice_of(buf_str(&log), log.len);
+	ck_assert_int_eq(dindex_read(&f, &want, &ix, &err), DINDEX_READ);
+	ck_assert_ptr_null(ix->repaired);
+	found = dindex_header(ix, "x");
+	ck_assert_uint_ge(found.len, 302 + DINDEX_HEADER_ZEROS);
+	ck_assert_uint_lt(found.len, 1000);
+	ck_assert_mem_eq(found.ptr + 300, "\2\3\0\0\0\0\0\0\0", 3 + DINDEX_HEADER_ZEROS - 1);
+	ck_assert(found.ptr[0] == 1 && found.ptr[1] == 0 && found.ptr[299] == 0);
+	dindex_free(ix);
+	buf_release(&log);
+	buf_release(&records);
+}
+END_TEST
+
 /* A log is what of it is complete: cut anywhere, it is as if its last records had never come. */
 START_TEST(cut_log)
 {
@@ -706,6 +739,7 @@ Suite *dindex_suite(void)
 
 	tcase_add_loop_test(tc, log_alone, 0, ARRAY_SIZE(logs));
 	tcase_add_test(tc, cut_log);
+	tcase_add_test(tc, large_headers);
 	tcase_add_loop_test(tc, main_index, 0, ARRAY_SIZE(mains));
 	tcase_add_loop_test(tc, broken_main, 0, ARRAY_SIZE(broken));
 	tcase_add_test(tc, cut_main);

@@ -2,12 +2,16 @@
 #include "format/base/mem.h"
 #include "format/codec/listindex.h"
 #include "tests/unit/fsutil.h"
+#include "tests/unit/indexforge.h"
 #include "tests/unit/suites.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 Suite *listindex_suite(void);
+
+#define GUID  "01010101010101010101010101010101"
+#define GUID2 "02020202020202020202020202020202"
 
 static struct dindex *parse(const struct buf *main, const struct buf *log)
 {
@@ -85,6 +89,39 @@ START_TEST(real)
 	listindex_release(&l);
 	buf_release(&log);
 	buf_release(&out);
+}
+END_TEST
+
+/* Names in a header that is much larger than they are: the zeros behind them, of which the first
+ * ends the last name, are not all kept. */
+START_TEST(room_for_names)
+{
+	struct forged_log header = FORGED_LOG;
+	struct buf log = { 0 }, out = { 0 }, records = { 0 };
+	struct listindex l;
+	struct dindex *ix;
+	struct mbx_err err;
+
+	/* 1 "INBOX", 258 "BBB..." */
+	buf_puts(&records, "header 24 9; append 1 2; intro list 100000 28 4 0 0; "
+	                   "rec 1 0100000000000000" GUID "07000000; "
+	                   "rec 2 0201000001000000" GUID2 "08000000; "
+	                   "ext-header 0 0001000000494e424f580002010000");
+	for (int i = 0; i < 301; i++)
+		buf_puts(&records, "42");
+	forge_log(&log, &header, buf_str(&records));
+	ix = parse(NULL, &log);
+	ck_assert_int_eq(listindex_read(ix, &l, &err), 0);
+	dindex_free(ix);
+	dump(&out, &l);
+	ck_assert_msg(l.repaired == NULL, "%s", l.repaired);
+	ck_assert_msg(strstr(buf_str(&out), "INBOX 01 7;INBOX/BBBB") == buf_str(&out), "%s",
+	              buf_str(&out));
+	ck_assert_uint_eq(out.len, strlen("INBOX 01 7;INBOX/ 02 8;") + 301);
+	listindex_release(&l);
+	buf_release(&log);
+	buf_release(&out);
+	buf_release(&records);
 }
 END_TEST
 
@@ -325,6 +362,7 @@ Suite *listindex_suite(void)
 	TCase *tc = tcase_create("listindex");
 
 	tcase_add_test(tc, real);
+	tcase_add_test(tc, room_for_names);
 	tcase_add_test(tc, written);
 	tcase_add_test(tc, many);
 	tcase_add_loop_test(tc, mended, 0, ARRAY_SIZE(damaged));
