@@ -20,7 +20,6 @@ void kwsets_init(struct kwsets *k)
 	k->count = 1; /* the empty set; starts[0] and starts[1] are 0 */
 	k->table_cap = 32;
 	k->table = xcalloc(k->table_cap, sizeof(*k->table));
-	k->scratch = xcalloc(LIMIT_KEYWORDS, sizeof(*k->scratch));
 	kwsets_begin(k);
 }
 
@@ -116,6 +115,8 @@ static uint32_t changed(struct kwsets *k, uint32_t id, uint16_t number, bool wit
 	size_t count, n = 0, i = 0;
 	const uint16_t *old = kwsets_get(k, id, &count);
 
+	if (k->scratch == NULL)
+		k->scratch = xcalloc(LIMIT_KEYWORDS, sizeof(*k->scratch));
 	while (i < count && old[i] < number)
 		k->scratch[n++] = old[i++];
 	if (with)
@@ -148,12 +149,19 @@ uint32_t kwsets_without(struct kwsets *k, uint32_t id, uint16_t number)
 	return remembered(k, id, number, false);
 }
 
+/* Room for names up to the half of the table. */
+static void make_room(struct kwnames *k, size_t table_cap)
+{
+	free(k->table);
+	k->table_cap = table_cap;
+	k->table = xcalloc(table_cap, sizeof(*k->table));
+	k->names = xreallocarray(k->names, table_cap / 2 + 1, sizeof(*k->names));
+}
+
 void kwnames_init(struct kwnames *k)
 {
-	k->names = NULL;
-	k->count = 0;
-	k->table_cap = 64;
-	k->table = xcalloc(k->table_cap, sizeof(*k->table));
+	memset(k, 0, sizeof(*k));
+	make_room(k, 64);
 }
 
 void kwnames_release(struct kwnames *k)
@@ -200,13 +208,10 @@ uint32_t kwnames_add(struct kwnames *k, struct slice name)
 	if (k->count >= LIMIT_KEYWORDS || name.len > LIMIT_KEYWORD_BYTES ||
 	    memchr(name.ptr, '\0', name.len) != NULL)
 		return KWNAMES_FULL;
-	k->names = xreallocarray(k->names, k->count + 1, sizeof(*k->names));
 	k->names[k->count] = xstrndup(name.ptr, name.len);
 	*at = (uint32_t)++k->count;
 	if (k->count * 2 > k->table_cap) {
-		free(k->table);
-		k->table_cap *= 2;
-		k->table = xcalloc(k->table_cap, sizeof(*k->table));
+		make_room(k, k->table_cap * 2);
 		for (size_t i = 0; i < k->count; i++)
 			*name_place(k, slice_str(k->names[i])) = (uint32_t)i + 1;
 	}
