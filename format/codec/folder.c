@@ -357,34 +357,48 @@ static void drop_to(struct buf *level, size_t len)
 		buf_truncate(level, len);
 }
 
-/* Takes characters off the end of level until it and the suffix for path[0..len) fit into room
- * bytes on disk, and adds that. */
+/* The size on disk of the first len bytes of a level with a suffix behind them. */
+static size_t suffixed_size(const struct folder_naming *naming, const struct buf *level, size_t len,
+                            const struct buf *suffix, bool first)
+{
+	struct buf text;
+	size_t size;
+
+	buf_init(&text);
+	buf_put(&text, level->data, len);
+	buf_put(&text, suffix->data, suffix->len);
+	size = encoded_size(naming, buf_slice(&text), first);
+	buf_release(&text);
+	return size;
+}
+
+/* Takes characters off the end of level, no more than needed, so that it and the suffix for
+ * path[0..len) fit into room bytes on disk, and adds that. */
 static void cut_level(const struct folder_naming *naming, struct buf *level, bool first,
                       size_t room, const char *path, size_t len)
 {
-	struct buf suffix, text;
+	struct buf suffix;
+	size_t fits = 0, most;
 
 	buf_init(&suffix);
-	buf_init(&text);
 	put_suffix(&suffix, path, len);
 	drop_to(level, 2 * FOLDER_ENTRY_MAX); /* no character takes less than half its bytes */
-	for (;;) {
-		size_t size, excess;
+	for (most = level->len; fits < most;) {
+		size_t middle = fits + (most - fits + 1) / 2;
 
-		buf_reset(&text);
-		buf_put(&text, level->data, level->len);
-		buf_put(&text, suffix.data, suffix.len);
-		size = encoded_size(naming, buf_slice(&text), first);
-		if (level->len == 0 || size <= room)
-			break;
-		/* A byte takes at most 8 on disk, so this never drops too much. */
-		excess = (size - room + 7) / 8;
-		drop_to(level, level->len > excess ? level->len - excess : 0);
+		while (middle < most && (level->data[middle] & 0xc0) == 0x80)
+			middle++;
+		if (suffixed_size(naming, level, middle, &suffix, first) <= room) {
+			fits = middle;
+			continue;
+		}
+		/* The end of the character before. */
+		for (most = middle - 1; most > fits && (level->data[most] & 0xc0) == 0x80;)
+			most--;
 	}
-	buf_reset(level);
-	buf_put(level, text.data, text.len);
+	buf_truncate(level, fits);
+	buf_put(level, suffix.data, suffix.len);
 	buf_release(&suffix);
-	buf_release(&text);
 }
 
 /* One path on its way to a name. */
