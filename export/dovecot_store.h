@@ -9,21 +9,14 @@
  * What all readers of Dovecot's stores share, whatever the messages lie in: how folders are named,
  * where control and index files are, and the data of the account.
  *
- * Keys: CONTROL=DIR, DIRNAME=NAME, FULLDIRNAME=NAME, UTF-8, SUBSCRIPTIONS=NAME; own ones ESCAPE=c
- * (the listescape character), ATTRIBUTES=FILE (METADATA), SIEVE=DIR (scripts), ACTIVE=LINK (the
- * active one). Taken and not needed: INDEXPVT=, INDEXCACHE=, VOLATILEDIR=, LISTINDEX=, NO-NOSELECT,
- * ITERINDEX, and BROKENCHAR=, for a folder name that is not of the store's character set is taken
- * byte by byte.
+ * Keys: those of format/layout.h, where CONTROL= holds the control files; own ones
+ * ATTRIBUTES=FILE (METADATA), SIEVE=DIR (scripts), ACTIVE=LINK (the active one). ESCAPE=c is the
+ * listescape character.
  *
  * Without their keys METADATA and Sieve are looked for where Dovecot puts them in the user's home
  * (format/store_spec.h tells which that is): dovecot-attributes, sieve/ and .dovecot.sieve. What is
  * not found is unknown, not empty.
  */
-#define DOVECOT_KEYS                                                                               \
-	"LAYOUT=", "CONTROL=", "DIRNAME=", "FULLDIRNAME=", "UTF-8", "SUBSCRIPTIONS=", "INDEX=",    \
-	    "INDEXPVT=", "INDEXCACHE=", "VOLATILEDIR=", "LISTINDEX=", "NO-NOSELECT", "ITERINDEX",  \
-	    "ESCAPE=", "ATTRIBUTES=", "SIEVE=", "ACTIVE=", "BROKENCHAR="
-
 /* What the account data tells besides subscriptions and ACL, if it is there. */
 #define DOVECOT_ACCOUNT_FIELDS                                                                     \
 	(FIELD_METADATA | FIELD_BOX_METADATA | FIELD_SPECIAL_USE | FIELD_SIEVE)

@@ -3,6 +3,7 @@
 #include "export/dbox_source.h"
 #include "export/encrypted.h"
 #include "export/folders.h"
+#include "format/layout.h"
 #include "format/limits.h"
 #include "format/path.h"
 
@@ -17,10 +18,8 @@
 #define FILES_OPEN 32u /* of storage/ that nobody uses */
 #define ALT_LINK   "dbox-alt-root"
 
-static const char *const keys[] = {
-	DOVECOT_KEYS,  "INBOX=",       "MAILBOXDIR=", "ALT=",
-	"ALTNOCHECK=", "ATTACHMENTS=", "ENCRYPTED=",  NULL,
-};
+static const char *const keys[] = { DOVECOT_KEYS,
+	                            "MAILBOXDIR=", "ATTACHMENTS=", "ENCRYPTED=", NULL };
 
 static struct dbox_reader *of(struct user_reader *r)
 {
@@ -94,13 +93,11 @@ static int open_late_root(struct dbox_reader *d, const struct store_loc *loc, co
 
 static int open_alt(struct dbox_reader *d, const struct store_loc *loc, struct mbx_err *err)
 {
-	const char *key = store_loc_key(loc, "ALT") != NULL ? "ALT" : "ALTNOCHECK";
-
-	if (store_loc_key(loc, key) == NULL) {
+	if (store_loc_key(loc, "ALT") == NULL) {
 		open_alt_link(d);
 		return 0;
 	}
-	return open_late_root(d, loc, key, &d->dbox->alt, err);
+	return open_late_root(d, loc, "ALT", &d->dbox->alt, err);
 }
 
 static int open_roots(struct dbox_reader *d, const struct store_loc *loc, struct mbx_err *err)

@@ -7,7 +7,7 @@
  * Drivers "sdbox" and "mdbox": Dovecot's dbox, one message a file or many, layouts fs and index.
  *
  * Keys: those of export/dovecot_store.h, LAYOUT=fs|index, INDEX=DIR (index files, mdbox's map, the
- * list of mailboxes), MAILBOXDIR=NAME ("mailboxes"), INBOX=DIR, ALT=DIR or ALTNOCHECK=DIR. Without
+ * list of mailboxes), MAILBOXDIR=NAME ("mailboxes"), INBOX=DIR, ALT=DIR. Without
  * ALT the link dbox-alt-root in the root is followed, if root or the owner of the store owns it and
  * it leads to a directory of that owner. DIRNAME is "dbox-Mails" by itself; with LAYOUT=index there
  * is none, and names are escaped with '^'.

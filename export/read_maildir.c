@@ -6,6 +6,7 @@
 #include "export/maildir_source.h"
 #include "format/codec/keywords.h"
 #include "format/codec/maildir_name.h"
+#include "format/layout.h"
 #include "format/limits.h"
 #include "format/path.h"
 
@@ -33,7 +34,7 @@ struct dovecot_reader {
 	const char **message_keywords;
 };
 
-static const char *const keys[] = { DOVECOT_KEYS, "INBOX=", "ALT=", "ENCRYPTED=", NULL };
+static const char *const keys[] = { DOVECOT_KEYS, "ENCRYPTED=", NULL };
 
 static struct dovecot_reader *of(struct maildir_reader *r)
 {

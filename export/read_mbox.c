@@ -7,6 +7,7 @@
 #include "export/mbox_box.h"
 #include "export/mbox_folders.h"
 #include "format/base/xio.h"
+#include "format/layout.h"
 #include "format/limits.h"
 #include "format/path.h"
 
@@ -36,7 +37,7 @@ struct mbox_reader {
 	const char **keywords;
 };
 
-static const char *const keys[] = { DOVECOT_KEYS, "INBOX=", "TZ=", NULL };
+static const char *const keys[] = { DOVECOT_KEYS, "TZ=", NULL };
 static const struct dindex_ext exts[] = { { "mbox", 8 } };
 
 static struct mbox_reader *of(struct user_reader *r)

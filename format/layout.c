@@ -125,6 +125,39 @@ static int read_names(struct layout *l, const struct keys *k, struct mbx_err *er
 	return 0;
 }
 
+/* What Dovecot does not have together, and what only it can use. */
+static int check_others(const struct layout *l, const struct keys *k, struct mbx_err *err)
+{
+	const char *pvt = get(k, "INDEXPVT"), *alt = get(k, "ALT"), *broken = get(k, "BROKENCHAR");
+
+	if (pvt != NULL)
+		return refuse("INDEXPVT", pvt,
+		              "\\Seen flags in private index files are neither read nor written: "
+		              "without this key those of the mail itself are",
+		              err);
+	if (alt != NULL && l->naming.layout == FOLDER_MAILDIRPP)
+		return refuse("ALT", alt, "Dovecot refuses it with LAYOUT=maildir++", err);
+	if (broken != NULL && strlen(broken) != 1)
+		return refuse("BROKENCHAR", broken, "is not one character", err);
+	return 0;
+}
+
+/* Without a list, ITERINDEX has the server look for mailboxes below INDEX=. It finds none of an
+ * mbox there: they are directories. */
+static int read_iter(struct layout *l, const struct keys *k, struct mbx_err *err)
+{
+	const char *index = get(k, "INDEX");
+
+	l->iter_index = get(k, "ITERINDEX") != NULL && !l->by_list;
+	if (l->iter_index && (index == NULL || l->no_index))
+		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE,
+		                     "ITERINDEX: needs INDEX= with it, a directory");
+	if (l->iter_index && l->naming.files)
+		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE,
+		                     "ITERINDEX: Dovecot finds no mailbox of an mbox with it");
+	return 0;
+}
+
 static int read_keys(struct layout *l, const struct keys *k, struct mbx_err *err)
 {
 	const char *index = get(k, "INDEX");
@@ -135,6 +168,9 @@ static int read_keys(struct layout *l, const struct keys *k, struct mbx_err *err
 	l->no_index = index != NULL && strcmp(index, "MEMORY") == 0;
 	if (l->no_index && k->kind->apart)
 		return refuse("INDEX", index, "a dbox is nothing without its index files", err);
+	l->no_noselect = get(k, "NO-NOSELECT") != NULL;
+	if (read_iter(l, k, err) < 0 || check_others(l, k, err) < 0)
+		return -1;
 	return read_list(l, k, err);
 }
 

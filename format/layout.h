@@ -19,13 +19,29 @@
  * told otherwise, and none in layout index.
  *
  * What Dovecot itself refuses, or cannot work with, is 64 (mailbox-list.c, mailbox-list-maildir.c).
+ *
+ * ITERINDEX: the mailboxes are those below INDEX=; readers take all that there are.
+ * NO-NOSELECT: there are no parents without children.
+ * INDEXPVT=: 64, as \Seen flags in an index of each user's own are neither read nor written.
+ * ATTRIBUTES=, SIEVE=, ACTIVE= are not Dovecot's, nor is ESCAPE=.
+ * Without a meaning for a store at rest: INDEXCACHE= (what is there is of another index, and not
+ * taken), VOLATILEDIR= (locks), ALTNOCHECK, NO-FS-VALIDATION, and BROKENCHAR=, for a folder name
+ * that is not of the store's character set is taken byte by byte.
  */
+#define DOVECOT_KEYS                                                                               \
+	"LAYOUT=", "INBOX=", "CONTROL=", "INDEX=", "INDEXPVT=", "INDEXCACHE=", "ALT=",             \
+	    "ALTNOCHECK", "SUBSCRIPTIONS=", "DIRNAME=", "FULLDIRNAME=", "VOLATILEDIR=",            \
+	    "LISTINDEX=", "BROKENCHAR=", "ITERINDEX", "NO-NOSELECT", "NO-FS-VALIDATION", "UTF-8",  \
+	    "ESCAPE=", "ATTRIBUTES=", "SIEVE=", "ACTIVE="
+
 struct layout {
 	struct folder_naming naming;
 	bool by_list;        /* LAYOUT=index: a list tells the names */
 	const char *dirname; /* the level with the mail, or NULL; the location's */
 	bool full_dirname;   /* CONTROL= and INDEX= have that level too */
 	bool no_index;       /* INDEX=MEMORY */
+	bool iter_index;     /* ITERINDEX, where it has a meaning */
+	bool no_noselect;    /* NO-NOSELECT */
 };
 
 /* loc's driver is one of Dovecot's. *l holds pointers into it. */

@@ -568,6 +568,8 @@ int dovecot_writer_layout(struct user_writer *w, struct mbx_err *err)
 	w->side_dirname = l.full_dirname ? l.dirname : NULL;
 	w->by_guid = l.by_list;
 	w->no_index = l.no_index;
+	w->iter_index = l.iter_index;
+	w->no_noselect = l.no_noselect;
 	w->inbox_name = w->naming.layout != FOLDER_MAILDIRPP ? "INBOX" : ".INBOX";
 	return 0;
 }

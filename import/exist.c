@@ -592,6 +592,19 @@ static int merge_file(struct user_writer *w, struct puts *p, const struct out_bo
 	return 0;
 }
 
+/* A mere parent, which the server may look for below INDEX=. */
+static void merge_parent(struct user_writer *w, struct puts *p, const struct out_box *box)
+{
+	char *rel;
+
+	(void)put_if_absent(w, p, 0, box->name);
+	if (!w->iter_index || !w->index.used)
+		return;
+	rel = place_rel(&w->index, box->side);
+	(void)put_if_absent(w, p, w->index.root, rel);
+	free(rel);
+}
+
 static int merge_box(struct user_writer *w, struct puts *p, const struct out_box *box,
                      struct mbx_err *err)
 {
@@ -599,7 +612,7 @@ static int merge_box(struct user_writer *w, struct puts *p, const struct out_box
 
 	/* What is there instead of a mere parent may be a mailbox, which keeps all that it has. */
 	if (box->noselect) {
-		(void)put_if_absent(w, p, 0, box->name);
+		merge_parent(w, p, box);
 		return 0;
 	}
 	if (w->exist->files)

@@ -419,6 +419,10 @@ static int put_noselect(struct user_writer *w, const struct out_box *box, struct
 		return 0;
 	tree = stage_tree(w->stage, 0, err);
 	fd = tree < 0 ? -1 : beneath_mkdir(tree, box->name, stage_dir_mode(w->stage), err);
+	if (fd >= 0 && w->iter_index && w->index.used) {
+		close_quietly(fd);
+		fd = box_make_side(w, &w->index, err);
+	}
 	close_quietly(fd);
 	return fd < 0 ? -1 : 0;
 }
@@ -753,8 +757,9 @@ static int user_prepare(struct user_sink *sink, struct mbx_err *err)
 	struct user_writer *w = (struct user_writer *)sink;
 
 	for (size_t i = 0; i < w->box_count; i++) {
-		if (w->boxes[i].noselect && w->boxes[i].name == NULL && !w->by_guid &&
-		    !has_child(w, w->boxes[i].path))
+		bool held = !w->no_noselect && (w->boxes[i].name != NULL || w->by_guid);
+
+		if (w->boxes[i].noselect && !held && !has_child(w, w->boxes[i].path))
 			losses_add(w->opts.losses, "noselect", w->boxes[i].path,
 			           "a parent without children cannot be held");
 	}

@@ -82,6 +82,8 @@ struct user_writer {
 	/* Mailboxes lie in directories called by their GUID: LAYOUT=index. */
 	bool by_guid;
 	bool no_index;               /* the server keeps none: INDEX=MEMORY */
+	bool iter_index;             /* a mailbox is one that is there below INDEX= */
+	bool no_noselect;            /* the server removes parents without children */
 	const char *inbox_name;      /* of INBOX where it is a folder like others */
 	bool inbox_in_root;          /* but its mail is in the mail root itself */
 	struct place inbox, control; /* INBOX=, CONTROL= */

@@ -2,6 +2,7 @@
 
 #include "format/base/le.h"
 #include "format/digest.h"
+#include "format/layout.h"
 #include "format/path.h"
 #include "import/dbox_user.h"
 #include "import/exist.h"
@@ -383,12 +384,7 @@ static uint32_t mdbox_caps(const struct store_loc *loc)
 	return FIELD_ALL & ~(uint32_t)FIELD_QUOTA;
 }
 
-static const char *const keys[] = {
-	"LAYOUT=",   "CONTROL=",    "INBOX=",      "DIRNAME=",     "FULLDIRNAME=", "UTF-8",
-	"INDEX=",    "INDEXPVT=",   "INDEXCACHE=", "VOLATILEDIR=", "LISTINDEX=",   "NO-NOSELECT",
-	"ITERINDEX", "ESCAPE=",     "ATTRIBUTES=", "SIEVE=",       "ACTIVE=",      "SUBSCRIPTIONS=",
-	"ALT=",      "MAILBOXDIR=", "BROKENCHAR=", NULL,
-};
+static const char *const keys[] = { DOVECOT_KEYS, "MAILBOXDIR=", NULL };
 
 const struct store_writer writer_sdbox = {
 	.name = "sdbox",

@@ -2,6 +2,7 @@
 
 #include "format/codec/keywords.h"
 #include "format/codec/uidlist.h"
+#include "format/layout.h"
 #include "import/box_index.h"
 #include "import/dovecot_account.h"
 #include "import/maildir_user.h"
@@ -186,8 +187,9 @@ static bool needs_index(const struct dovecot *d)
 {
 	const struct user_writer *w = &d->m.w;
 
-	return !w->no_index && (w->box.highestmodseq != 0 || w->box.first_recent != 0 ||
-	                        dindex_out_keyword_count(d->index.out) > DOVECOT_KEYWORDS);
+	return !w->no_index &&
+	       (w->iter_index || w->box.highestmodseq != 0 || w->box.first_recent != 0 ||
+	        dindex_out_keyword_count(d->index.out) > DOVECOT_KEYWORDS);
 }
 
 static int box_end(struct maildir_user *u, struct mbx_err *err)
@@ -265,12 +267,7 @@ static uint32_t caps(const struct store_loc *loc)
 	return in_memory(loc) ? held & ~(uint32_t)(FIELD_MODSEQ | FIELD_RECENT) : held;
 }
 
-static const char *const keys[] = {
-	"LAYOUT=",   "CONTROL=",    "INBOX=",      "DIRNAME=",     "FULLDIRNAME=", "UTF-8",
-	"INDEX=",    "INDEXPVT=",   "INDEXCACHE=", "VOLATILEDIR=", "LISTINDEX=",   "NO-NOSELECT",
-	"ITERINDEX", "ESCAPE=",     "ATTRIBUTES=", "SIEVE=",       "ACTIVE=",      "SUBSCRIPTIONS=",
-	"ALT=",      "BROKENCHAR=", NULL,
-};
+static const char *const keys[] = { DOVECOT_KEYS, NULL };
 
 const struct store_writer writer_maildir = {
 	.name = "maildir",

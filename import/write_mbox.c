@@ -1,6 +1,7 @@
 #include "import/write_mbox.h"
 
 #include "format/base/xio.h"
+#include "format/layout.h"
 #include "format/path.h"
 #include "format/report.h"
 #include "format/zone.h"
@@ -685,12 +686,7 @@ static uint32_t caps(const struct store_loc *loc)
 	return FIELD_ALL & ~lacks;
 }
 
-static const char *const keys[] = {
-	"LAYOUT=",   "CONTROL=",     "INBOX=",      "UTF-8",       "INDEX=",         "INDEXPVT=",
-	"DIRNAME=",  "FULLDIRNAME=", "BROKENCHAR=", "INDEXCACHE=", "VOLATILEDIR=",   "LISTINDEX=",
-	"ESCAPE=",   "ATTRIBUTES=",  "SIEVE=",      "ACTIVE=",     "SUBSCRIPTIONS=", "NO-NOSELECT",
-	"ITERINDEX", "TZ=",          NULL,
-};
+static const char *const keys[] = { DOVECOT_KEYS, "TZ=", NULL };
 
 const struct store_writer writer_mbox = {
 	.name = "mbox",

@@ -27,6 +27,9 @@ PROOF = {
     "mbox-control": ("control/.subscriptions", b"Drafts"),
     "mbox-dirname": ("mail/Archive/2019/mBoX", b"From "),
     "mbox-fulldirname": ("index/Archive/2019/mBoX/dovecot.index.log", b""),
+    "fs-iterindex": ("index/Archive/2019/dovecot.index.log", b""),
+    "maildir++-iterindex": ("index/.Archive.2019/dovecot.index.log", b""),
+    "sdbox-iterindex": ("index/mailboxes/Archive/2019/dovecot.index.log", b""),
     "fs-list": ("Maildir/dovecot.list.index*", b"Archive"),
     "fs-list-apart": ("index/names*", b"Archive"),
     "mdbox-index": ("index/storage/dovecot.map.index.log", b""),
@@ -48,6 +51,10 @@ class Variants(Base):
         found = glob.glob("%s/%s" % (source.home, PROOF[kind][0]))
         self.assertTrue(any(PROOF[kind][1] in open(path, "rb").read() for path in found), PROOF[kind])
         before = snapshot.take(source)
+        if ("was", "here") in before["boxes"]:  # with ITERINDEX a Maildir's index outlives it, and is listed
+            for seen in before["folders"], before["boxes"]:
+                for path in ("was",), ("was", "here"):
+                    seen.pop(path, None)
         for destination in (kind, source.format):
             self.moved(before, source, destination, unlike)
 

@@ -24,9 +24,10 @@ static const char *told(const char *store)
 	buf_init(&name);
 	if (layout_read(&l, loc, &err) == 0) {
 		(void)folder_from_path(&l.naming, "A/dot.ted", &name);
-		line = xasprintf("%s %s%s%s%s", buf_str(&name), l.dirname != NULL ? l.dirname : "-",
-		                 l.full_dirname ? " full" : "", l.by_list ? " list" : "",
-		                 l.no_index ? " memory" : "");
+		line = xasprintf("%s %s%s%s%s%s%s", buf_str(&name),
+		                 l.dirname != NULL ? l.dirname : "-", l.full_dirname ? " full" : "",
+		                 l.by_list ? " list" : "", l.no_index ? " memory" : "",
+		                 l.iter_index ? " iter" : "", l.no_noselect ? " strict" : "");
 		ck_assert_int_eq(layout_of(&early, spec, &err), 0);
 		ck_assert_int_eq(early.naming.layout, l.naming.layout);
 	} else {
@@ -55,7 +56,19 @@ static const struct {
 	{ "mbox:/m:DIRNAME=x:INDEX=/i", "A/dot.ted x" },
 	{ "mbox:/m:LAYOUT=maildir++", ".A.dot_ted~c88c082d -" },
 	{ "mbox:/m:LAYOUT=index", "A/dot.ted - list" },
+	{ "sdbox:/m:ALT=/a:ALTNOCHECK:NO-FS-VALIDATION:INDEXCACHE=/c:VOLATILEDIR=/v:BROKENCHAR=^",
+	  "A/dot.ted dbox-Mails" },
+	{ "maildir:/m:INDEX=/i:ITERINDEX:NO-NOSELECT", ".A.dot_ted~c88c082d - iter strict" },
+	{ "mbox:/m:LAYOUT=index:ITERINDEX", "A/dot.ted - list" },
 	/* What cannot be. */
+	{ "sdbox:/m:ITERINDEX", "ITERINDEX: needs INDEX= with it, a directory" },
+	{ "maildir:/m:ITERINDEX:INDEX=MEMORY", "ITERINDEX: needs INDEX= with it, a directory" },
+	{ "mbox:/m:ITERINDEX:INDEX=/i", "ITERINDEX: Dovecot finds no mailbox of an mbox with it" },
+	{ "maildir:/m:INDEXPVT=/p",
+	  "INDEXPVT=/p: \\Seen flags in private index files are neither read nor written: without "
+	  "this key those of the mail itself are" },
+	{ "maildir:/m:ALT=/a", "ALT=/a: Dovecot refuses it with LAYOUT=maildir++" },
+	{ "mdbox:/m:BROKENCHAR=ab", "BROKENCHAR=ab: is not one character" },
 	{ "mbox:/m:DIRNAME=x", "DIRNAME=x: an mbox needs INDEX= with it, a directory or MEMORY" },
 	{ "mbox:/m:LAYOUT=index:INDEX=/i:DIRNAME=x",
 	  "DIRNAME=x: has no meaning for an mbox with LAYOUT=index" },

@@ -207,7 +207,7 @@ static const struct {
 	  "B Entw\xc3\xbcrfe v1 n1 x0 +invented +derived\nE 0 0\n"
 	  "B a&-b v1 n1 x0 +invented +derived\nE 0 0\n" DONE(2, 0, 0, 0) },
 	{ "names that are no mUTF-7, with keys that change nothing",
-	  "d m/.R&D/cur\nd m/.\xff/cur\n", "m", ":BROKENCHAR=^:ALT=/x/%u",
+	  "d m/.R&D/cur\nd m/.\xff/cur\n", "m", ":BROKENCHAR=^:VOLATILEDIR=/x/%u:INDEXCACHE=/y",
 	  "B %FF v1 n1 x0 +invented +derived\nE 0 0\nB R&D v1 n1 x0 +invented +derived\nE 0 0\n" DONE(
 	      2, 0, 0, 0) },
 	{ "listescape", "d m/.a\\2eb.c/cur\n", "m", ":ESCAPE=\\",

@@ -105,6 +105,8 @@ static const struct {
 	{ "maildir:%s/Maildir:LAYOUT=fs:FULLDIRNAME=mb:CONTROL=%s/c:INDEX=%s/i",
 	  { "Maildir/Sent/2001/mb/cur", "c/INBOX/mb/dovecot-uidlist",
 	    "c/Sent/2001/mb/dovecot-uidlist", "c/subscriptions" } },
+	{ "maildir:%s/Maildir:LAYOUT=fs:INDEX=%s/i:ITERINDEX",
+	  { "i/INBOX/dovecot.index", "i/Sent/2001/dovecot.index.log" } },
 	{ "maildir:%s/Maildir:LAYOUT=index",
 	  { "Maildir/abababababababababababababababab/cur", "Maildir/dovecot.list.index",
 	    "Maildir/dovecot.list.index.log", "Maildir/subscriptions",
@@ -121,6 +123,32 @@ START_TEST(places)
 {
 	wf.store = layouts[_i].store;
 	writefix_places(layouts[_i].has, ARRAY_SIZE(layouts[_i].has));
+}
+END_TEST
+
+/* A parent without children is there where the server looks, and told where it would go. */
+START_TEST(mere_parent)
+{
+	static const char *const stores[] = { "maildir:%s/Maildir:LAYOUT=fs:INDEX=%s/i:ITERINDEX",
+		                              "maildir:%s/Maildir:LAYOUT=fs:NO-NOSELECT" };
+	char *box = fs_path("%s/Maildir/P", wf.top), *side = fs_path("%s/i/P", wf.top);
+
+	for (int merge = 0; merge < 2; merge++) {
+		wf.store = stores[_i];
+		wf.opts.on_exist = merge ? EXIST_MERGE : EXIST_REFUSE;
+		wf.loss_lines = 0;
+		script_user(&wf.s, "joe");
+		script_box(&wf.s, "P")->noselect = true;
+		script_box(&wf.s, merge ? "Q" : "INBOX");
+		writefix_must_run();
+		ck_assert_uint_eq(wf.loss_lines, (size_t)_i);
+		ck_assert(fs_exists(box));
+		ck_assert(fs_exists(side) == (_i == 0));
+		script_release(&wf.s);
+		script_init(&wf.s);
+	}
+	free(box);
+	free(side);
 }
 END_TEST
 
@@ -809,6 +837,7 @@ Suite *write_maildir_suite(void)
 	tcase_add_checked_fixture(tc, writefix_set_up, writefix_tear_down);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, tree);
+	tcase_add_loop_test(tc, mere_parent, 0, 2);
 	tcase_add_loop_test(tc, places, 0, ARRAY_SIZE(layouts));
 	tcase_add_loop_test(tc, hostile_names, 0, 4);
 	tcase_add_test(tc, names_in_the_home);
