@@ -35,15 +35,16 @@ static int fail_ends(struct mbx_err *err, const char *where)
 }
 
 /* How much to read at once: the file if it holds one message, else what the map says, but enough to
- * see it wrong; and never more than max. */
+ * see it wrong; and never more than max. Thousands of small messages are held at a time, so that
+ * each has to cost what it is long. */
 static size_t wanted(const struct dbox_file *file, uint64_t hint, size_t max)
 {
 	uint64_t all = hint > 0 ? hint : max;
 
 	if (file->line.len == 0)
 		all = (uint64_t)file->st.st_size;
-	else if (all < BODY_SMALL)
-		all = BODY_SMALL;
+	else if (all < DBOX_MSG_MAX)
+		all = DBOX_MSG_MAX;
 	return all < max ? (size_t)all : max;
 }
 
