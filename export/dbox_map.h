@@ -13,7 +13,7 @@
  * messages to other files meanwhile ("doveadm purge") and delete those they were in. Counted
  * references.
  *
- * 16 bytes a message of the user; 48 while it is read.
+ * 16 bytes a message of the user; MEMORY_MAP while it is read.
  */
 struct dbox_map;
 

@@ -17,6 +17,18 @@
 #define LIMIT_UIDL_BYTES    512u   /* RFC 1939 allows 70; servers have sent more */
 #define LIMIT_NAME_BYTES    255u   /* a Maildir file name: one directory entry */
 
+/* Memory: this, and so much for each job, each message of the mailbox in hand, each mailbox and
+ * each shared body of the user in hand. The map of an mdbox tells where the messages of all
+ * mailboxes of the user lie, and any of them may be asked for, again when a server has moved it: so
+ * it is the one thing that is kept of each message of the user, in 16 bytes. While it is read it
+ * takes three times as much. */
+#define MEMORY_BASE        (32u * 1024 * 1024)
+#define MEMORY_JOB         (18u * 1024 * 1024)
+#define MEMORY_MESSAGE     100u
+#define MEMORY_BOX         256u
+#define MEMORY_SHARED_BODY 32u
+#define MEMORY_MAP         48u
+
 /* Account data. */
 #define LIMIT_SUBSCRIPTIONS 1000000u
 #define LIMIT_VALUE_BYTES   (256u * 1024) /* one METADATA value, one ACL rights list: in a row */

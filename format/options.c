@@ -485,6 +485,12 @@ static void print_limits(void)
 		{ "bytes of a store's side file", LIMIT_SIDE_FILE },
 		{ "bytes of an archive frame, decompressed", SEG_RAW_MAX },
 		{ "frames of an archive", ARCHIVE_FRAMES_MAX },
+		{ "bytes of memory", MEMORY_BASE },
+		{ "and for each job", MEMORY_JOB },
+		{ "for each message of the mailbox in hand", MEMORY_MESSAGE },
+		{ "for each mailbox of the user in hand", MEMORY_BOX },
+		{ "for each shared body of that user", MEMORY_SHARED_BODY },
+		{ "for each message of that user, from mdbox", MEMORY_MAP },
 		{ "largest UID", UINT32_MAX },
 		{ "largest modseq", INT64_MAX },
 	};
