@@ -43,7 +43,7 @@ struct dbox_files *dbox_files_of(const struct dbox_reader *d, const struct user_
 		return dbox_files_ref(d->storage);
 	if (base_of(d, f) == &d->base.store->root)
 		return dbox_files_new(d->dbox, f->rel, d->kind->letter, 0);
-	rel = xasprintf("%sINBOX/%s", d->mailboxes, d->store.dirname);
+	rel = xasprintf("%sINBOX/%s", d->store.prefix, d->store.dirname);
 	files = dbox_files_of_inbox(d->dbox, rel, d->kind->letter);
 	free(rel);
 	return files;
@@ -59,7 +59,7 @@ static int open_below_index(struct dbox_reader *d, const struct user_folder *f, 
 	int ret;
 
 	if (d->base.store->inbox.fd >= 0)
-		inbox = xasprintf("%sINBOX", d->mailboxes);
+		inbox = xasprintf("%sINBOX", d->store.prefix);
 	ret = dovecot_open_below(&d->store, &d->index, f, inbox, dir, err);
 	free(inbox);
 	return ret;

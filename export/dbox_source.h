@@ -29,7 +29,6 @@ struct dbox_reader {
 	struct user_reader base;
 	const struct dbox_kind *kind;
 	struct dovecot_store store;
-	char *mailboxes;   /* "mailboxes/" */
 	struct tree index; /* INDEX=, or closed */
 	struct dbox_store *dbox;
 	/* mdbox: all messages. */

@@ -33,6 +33,7 @@ void dovecot_release(struct dovecot_store *d)
 	tree_release(&d->control);
 	free(d->attributes);
 	free(d->dirname);
+	free(d->prefix);
 }
 
 /* What the keys say. */
@@ -44,6 +45,7 @@ int dovecot_read_layout(struct dovecot_store *d, const struct store_loc *loc, st
 	if (layout_read(&l, loc, err) < 0)
 		return -1;
 	d->naming = l.naming;
+	d->prefix = xstrdup(l.prefix);
 	d->full_dirname = l.full_dirname;
 	d->by_list = l.by_list;
 	d->no_index = l.no_index;

@@ -26,6 +26,7 @@ struct dovecot_store {
 	struct user_reader *r; /* whose store it is */
 	struct folder_naming naming;
 	char *dirname;
+	char *prefix;        /* of what lies in MAILBOXDIR=: "mailboxes/", or "" */
 	bool full_dirname;   /* dirname is that of FULLDIRNAME= */
 	bool by_list;        /* LAYOUT=index */
 	bool no_index;       /* INDEX=MEMORY */

@@ -19,7 +19,8 @@ static bool is_marked(const struct tree *dir)
 
 /* INBOX=; or the root; with DIRNAME root/DIRNAME, or else the folder INBOX, which is found where
  * folders are. False if it is not found here. */
-static bool add_inbox(struct user_reader *r, const struct folder_naming *naming)
+static bool add_inbox(struct user_reader *r, const struct folder_naming *naming,
+                      const struct tree *base)
 {
 	const struct user_store *store = r->store;
 	const char *dirname = naming->dirname;
@@ -27,7 +28,7 @@ static bool add_inbox(struct user_reader *r, const struct folder_naming *naming)
 
 	if (store->inbox.fd < 0 && dirname != NULL) {
 		char *folder = xasprintf("INBOX/%s", dirname);
-		bool in_folder = has_mail(&store->root, folder);
+		bool in_folder = has_mail(base, folder);
 
 		free(folder);
 		if (has_mail(&store->root, dirname))
@@ -43,18 +44,18 @@ static bool add_inbox(struct user_reader *r, const struct folder_naming *naming)
 }
 
 int maildir_find_folders(struct maildir_reader *r, const struct folder_naming *naming,
-                         struct mbx_err *err)
+                         const struct tree *base, const char *prefix, struct mbx_err *err)
 {
 	struct folder_search search = {
 		.r = &r->base,
 		.naming = naming,
-		.base = &r->base.store->root,
-		.prefix = "",
-		.home = true,
+		.base = base,
+		.prefix = prefix,
+		.home = *prefix == '\0',
 		.has_mail = has_mail,
 		.is_marked = is_marked,
 	};
 
-	search.has_inbox = add_inbox(&r->base, naming);
+	search.has_inbox = add_inbox(&r->base, naming, base);
 	return folders_find(&search, err);
 }

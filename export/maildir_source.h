@@ -76,8 +76,9 @@ int maildir_look_encrypted(struct maildir_reader *r, struct mbx_err *err);
 void maildir_quota(struct maildir_reader *r, const struct tree *dir);
 
 /* Finds the folders (maildir_folders.c). INBOX is the root if it has cur/ or new/, or
- * store->inbox. */
+ * store->inbox; the others lie in base, which is called prefix below the root ("" if it is that).
+ */
 int maildir_find_folders(struct maildir_reader *r, const struct folder_naming *naming,
-                         struct mbx_err *err);
+                         const struct tree *base, const char *prefix, struct mbx_err *err);
 
 #endif

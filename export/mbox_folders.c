@@ -4,13 +4,15 @@
 #include "format/path.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 struct walk {
 	struct user_reader *r;
 	const struct folder_naming *naming;
-	struct buf rel;
+	const char *prefix;
+	struct buf rel; /* without the prefix */
 	bool has_inbox;
 };
 
@@ -50,6 +52,15 @@ static bool is_inbox_file(const struct walk *w)
 	return strcmp(buf_str(&w->rel), name) == 0 && !w->has_inbox;
 }
 
+/* Adds a folder that lies at w->rel. */
+static void add_at(struct walk *w, const char *path, bool noselect)
+{
+	char *rel = xasprintf("%s%s", w->prefix, buf_str(&w->rel));
+
+	user_add_folder(w->r, path, rel, noselect);
+	free(rel);
+}
+
 /* Adds what w->rel names: a file, or a directory that is a parent only. */
 static void add(struct walk *w, const struct tree *t, const char *name, bool noselect)
 {
@@ -66,11 +77,11 @@ static void add(struct walk *w, const struct tree *t, const char *name, bool nos
 		         "%s/%s: the name is not in the store's character set", t->path, name);
 		/* fall through */
 	case FOLDER_OK:
-		user_add_folder(w->r, buf_str(&path), buf_str(&w->rel), noselect);
+		add_at(w, buf_str(&path), noselect);
 		break;
 	case FOLDER_SHADOWED:
 		if (!noselect && is_inbox_file(w))
-			user_add_folder(w->r, "INBOX", buf_str(&w->rel), false);
+			add_at(w, "INBOX", false);
 		else if (!noselect)
 			user_unreadable_text(w->r, NULL, "%s/%s: is hidden by INBOX", t->path,
 			                     name);
@@ -92,7 +103,7 @@ static void visit_file(struct walk *w, const struct tree *t, const char *name)
 		user_say(w->r, name[0] == '.' ? REPORT_NOTE : REPORT_WARNING, "stray", NULL,
 		         "%s/%s: is no mbox, and left out", t->path, name);
 	else if (w->naming->dirname != NULL)
-		user_add_folder(w->r, "INBOX", buf_str(&w->rel), false);
+		add_at(w, "INBOX", false);
 	else
 		add(w, t, name, false);
 }
@@ -187,11 +198,26 @@ static void walk_dir(struct walk *w, const struct tree *t, size_t depth)
 	(void)closedir(dir);
 }
 
-void mbox_find_folders(struct user_reader *r, const struct folder_naming *naming, bool has_inbox)
+/* Where mailboxes are in a directory of their own, the file inbox is not. */
+static void find_inbox(struct walk *w)
 {
-	struct walk w = { .r = r, .naming = naming, .has_inbox = has_inbox };
+	const struct tree *root = &w->r->store->root;
+	struct stat st;
+
+	if (!w->has_inbox && fstatat(root->fd, "inbox", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    !S_ISDIR(st.st_mode))
+		user_add_folder(w->r, "INBOX", "inbox", false);
+	w->has_inbox = true;
+}
+
+void mbox_find_folders(struct user_reader *r, const struct folder_naming *naming,
+                       const struct tree *base, const char *prefix, bool has_inbox)
+{
+	struct walk w = { .r = r, .naming = naming, .prefix = prefix, .has_inbox = has_inbox };
 
 	buf_init(&w.rel);
-	walk_dir(&w, &r->store->root, 1);
+	if (*prefix != '\0')
+		find_inbox(&w);
+	walk_dir(&w, base, 1);
 	buf_release(&w.rel);
 }

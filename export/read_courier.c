@@ -131,7 +131,8 @@ static int start(struct maildir_reader *r, const struct store_loc *loc, struct m
 	struct courier_reader *c = of(r);
 
 	c->naming.layout = FOLDER_MAILDIRPP;
-	if (find_charset(c, loc, err) < 0 || maildir_find_folders(r, &c->naming, err) < 0)
+	if (find_charset(c, loc, err) < 0 ||
+	    maildir_find_folders(r, &c->naming, &r->base.store->root, "", err) < 0)
 		return -1;
 	user_subscriptions(&r->base, SUBS_COURIER, &c->naming, &r->base.store->root, SUBSCRIPTIONS);
 	maildir_quota(r, &r->base.store->root);

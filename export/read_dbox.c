@@ -18,8 +18,7 @@
 #define FILES_OPEN 32u /* of storage/ that nobody uses */
 #define ALT_LINK   "dbox-alt-root"
 
-static const char *const keys[] = { DOVECOT_KEYS,
-	                            "MAILBOXDIR=", "ATTACHMENTS=", "ENCRYPTED=", NULL };
+static const char *const keys[] = { DOVECOT_KEYS, "ATTACHMENTS=", "ENCRYPTED=", NULL };
 
 static struct dbox_reader *of(struct user_reader *r)
 {
@@ -27,23 +26,6 @@ static struct dbox_reader *of(struct user_reader *r)
 }
 
 /* What the keys say. */
-
-static int read_mailboxdir(struct dbox_reader *d, const struct store_loc *loc, struct mbx_err *err)
-{
-	const char *name = store_loc_key(loc, "MAILBOXDIR");
-	size_t len;
-
-	if (name == NULL || *name == '\0')
-		name = "mailboxes";
-	len = strlen(name);
-	while (len > 1 && name[len - 1] == '/')
-		len--;
-	if (memchr(name, '/', len) != NULL || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE,
-		                     "MAILBOXDIR=%s: is no name of a directory", name);
-	d->mailboxes = xasprintf("%.*s/", (int)len, name);
-	return 0;
-}
 
 /* Where the link in the root leads, if it is safe to follow: who may write there may make it. */
 static void open_alt_link(struct dbox_reader *d)
@@ -132,7 +114,7 @@ static int find_by_names(struct dbox_reader *d, const struct tree *mailboxes, st
 		.r = &d->base,
 		.naming = &d->store.naming,
 		.base = mailboxes,
-		.prefix = d->mailboxes,
+		.prefix = d->store.prefix,
 		.has_inbox = d->base.store->inbox.fd >= 0,
 		.has_mail = has_mail,
 	};
@@ -146,17 +128,17 @@ static int find_folders(struct dbox_reader *d, const struct store_loc *loc, stru
 {
 	const struct tree *root = &d->base.store->root;
 	struct tree mailboxes;
-	int ret = tree_open_sub(root, d->mailboxes, &mailboxes, err);
+	int ret = tree_open_sub(root, d->store.prefix, &mailboxes, err);
 
 	/* Not 66 if there is mail: by that a user of -A is passed over. */
 	if (ret == 0)
 		return mbx_fail_code(err, ERR_USER,
 		                     d->kind->has_map && dbox_map_unused(d->map) != 0 ? MBX_IOERR
 		                                                                      : MBX_NOINPUT,
-		                     "%s: is no dbox: it has no %s", root->path, d->mailboxes);
+		                     "%s: is no dbox: it has no %s", root->path, d->store.prefix);
 	if (ret == 1 && d->store.by_list)
 		ret = dovecot_find_by_list(&d->store, loc, d->index.fd >= 0 ? &d->index : root,
-		                           &mailboxes, d->mailboxes, err);
+		                           &mailboxes, d->store.prefix, err);
 	else if (ret == 1)
 		ret = find_by_names(d, &mailboxes, err);
 	tree_release(&mailboxes);
@@ -212,7 +194,7 @@ static int start(struct user_reader *r, const struct store_loc *loc, struct mbx_
 	struct dbox_reader *d = of(r);
 	const struct tree *files;
 
-	if (dovecot_read_layout(&d->store, loc, err) < 0 || read_mailboxdir(d, loc, err) < 0 ||
+	if (dovecot_read_layout(&d->store, loc, err) < 0 ||
 	    encrypted_read_key(r->store, loc, err) < 0 || open_roots(d, loc, err) < 0 ||
 	    open_storage(d, err) < 0 || find_folders(d, loc, err) < 0)
 		return -1;
@@ -244,7 +226,6 @@ static void release(struct user_reader *r)
 	dbox_store_unref(d->dbox);
 	tree_release(&d->index);
 	dovecot_release(&d->store);
-	free(d->mailboxes);
 }
 
 static const struct user_ops ops = {

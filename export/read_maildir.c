@@ -77,12 +77,31 @@ static int open_index_root(struct dovecot_reader *d, const struct store_loc *loc
 	return dovecot_open_root(&d->store, loc, "INDEX", &d->index, err);
 }
 
+static int find_folders(struct maildir_reader *r, const struct store_loc *loc, struct mbx_err *err)
+{
+	struct dovecot_store *d = &of(r)->store;
+	const struct tree *root = &r->base.store->root;
+	struct tree mailboxes;
+	int ret = tree_open_sub(root, d->prefix, &mailboxes, err);
+
+	if (ret == 0)
+		return mbx_fail_code(err, ERR_USER, MBX_IOERR,
+		                     "%s: has no %s, where mailboxes are to be", root->path,
+		                     d->prefix);
+	if (ret == 1 && d->by_list)
+		ret = dovecot_find_by_list(d, loc, of(r)->index.fd >= 0 ? &of(r)->index : root,
+		                           &mailboxes, d->prefix, err);
+	else if (ret == 1)
+		ret = maildir_find_folders(r, &d->naming, &mailboxes, d->prefix, err);
+	tree_release(&mailboxes);
+	return ret;
+}
+
 static int start(struct maildir_reader *r, const struct store_loc *loc, struct mbx_err *err)
 {
 	struct dovecot_store *d = &of(r)->store;
 	struct user_store *store = r->base.store;
 	const struct tree *files;
-	int ret;
 
 	if (dovecot_read_layout(d, loc, err) < 0 || encrypted_read_key(store, loc, err) < 0)
 		return -1;
@@ -90,15 +109,8 @@ static int start(struct maildir_reader *r, const struct store_loc *loc, struct m
 		r->base.known |= FIELD_NOSELECT;
 	if (dovecot_open_root(d, loc, "CONTROL", &d->control, err) < 0 ||
 	    open_index_root(of(r), loc, err) < 0 ||
-	    dovecot_open_root(d, loc, "INBOX", &store->inbox, err) < 0)
-		return -1;
-	if (d->by_list)
-		ret = dovecot_find_by_list(d, loc,
-		                           of(r)->index.fd >= 0 ? &of(r)->index : &store->root,
-		                           &store->root, "", err);
-	else
-		ret = maildir_find_folders(r, &d->naming, err);
-	if (ret < 0)
+	    dovecot_open_root(d, loc, "INBOX", &store->inbox, err) < 0 ||
+	    find_folders(r, loc, err) < 0)
 		return -1;
 	files = d->control.fd >= 0 ? &d->control : &store->root;
 	maildir_quota(r, files);
@@ -114,7 +126,6 @@ static int start(struct maildir_reader *r, const struct store_loc *loc, struct m
 static int side_dir(struct dovecot_reader *d, const struct tree *root, const char *file,
                     const struct user_folder *f, struct tree *dir, struct mbx_err *err)
 {
-	const char *inbox = d->store.naming.layout == FOLDER_FS ? "INBOX" : ".INBOX";
 	const struct user_store *store = d->base.base.store;
 	const struct tree *base = &store->root;
 	struct stat st;
@@ -122,9 +133,14 @@ static int side_dir(struct dovecot_reader *d, const struct tree *root, const cha
 	int ret;
 
 	/* Below another root INBOX has a directory of its own. */
-	if (root->fd >= 0)
-		return dovecot_open_below(&d->store, root, f, d->store.by_list ? NULL : inbox, dir,
-		                          err);
+	if (root->fd >= 0) {
+		rel = xasprintf("%s%sINBOX", d->store.prefix,
+		                d->store.naming.layout == FOLDER_FS ? "" : ".");
+		ret =
+		    dovecot_open_below(&d->store, root, f, d->store.by_list ? NULL : rel, dir, err);
+		free(rel);
+		return ret;
+	}
 	tree_init(dir);
 	if (path_is_inbox(f->path) && store->inbox.fd >= 0)
 		base = &store->inbox;

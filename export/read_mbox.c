@@ -150,7 +150,7 @@ static const struct tree *find_side(const struct mbox_reader *m, const struct us
 		return &store->inbox;
 	}
 	if (inbox)
-		rel = xstrdup(plus ? ".INBOX" : "INBOX");
+		rel = xasprintf("%s%sINBOX", d->prefix, plus ? "." : "");
 	else
 		rel = dovecot_without_dirname(d, f->rel);
 	name = strrchr(rel, '/');
@@ -228,8 +228,9 @@ static int start(struct user_reader *r, const struct store_loc *loc, struct mbx_
 {
 	struct mbox_reader *m = of(r);
 	struct dovecot_store *d = &m->store;
+	struct tree mailboxes;
 	bool has_inbox;
-	int ret = 0;
+	int ret;
 
 	if (dovecot_read_layout(d, loc, err) < 0 || read_zone(m, loc, err) < 0 ||
 	    open_roots(m, loc, err) < 0 ||
@@ -243,11 +244,18 @@ static int start(struct user_reader *r, const struct store_loc *loc, struct mbx_
 		return 0;
 	if (d->naming.layout == FOLDER_MAILDIRPP)
 		r->known &= ~(uint32_t)FIELD_NOSELECT;
-	if (d->by_list)
+	ret = tree_open_sub(&r->store->root, d->prefix, &mailboxes, err);
+	if (ret == 0)
+		return mbx_fail_code(err, ERR_USER, MBX_IOERR,
+		                     "%s: has no %s, where mailboxes are to be",
+		                     r->store->root.path, d->prefix);
+	if (ret == 1 && d->by_list)
 		ret = dovecot_find_by_list(d, loc, m->index.fd >= 0 ? &m->index : &r->store->root,
-		                           &r->store->root, "", err);
-	else
-		mbox_find_folders(r, &d->naming, has_inbox || store_loc_key(loc, "INBOX") != NULL);
+		                           &mailboxes, d->prefix, err);
+	else if (ret == 1)
+		mbox_find_folders(r, &d->naming, &mailboxes, d->prefix,
+		                  has_inbox || store_loc_key(loc, "INBOX") != NULL);
+	tree_release(&mailboxes);
 	if (ret < 0)
 		return -1;
 	return dovecot_account(d, loc, d->control.fd >= 0 ? &d->control : &r->store->root,

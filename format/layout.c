@@ -14,12 +14,14 @@ static const struct kind {
 	bool plus_first;     /* maildir++ without LAYOUT= */
 	bool apart;          /* mailboxes have a directory of their own, without the root's files */
 	enum folder_layout fs;
-	const char *dirname; /* by itself */
+	const char *dirname, *mailboxdir; /* by itself */
 } kinds[] = {
 	{ "maildir", "maildir++, fs or index", .plus = true, .list = true, .plus_first = true,
 	  .fs = FOLDER_FS },
-	{ "sdbox", "fs or index", .list = true, .apart = true, .fs = FOLDER_FS, "dbox-Mails" },
-	{ "mdbox", "fs or index", .list = true, .apart = true, .fs = FOLDER_FS, "dbox-Mails" },
+	{ "sdbox", "fs or index", .list = true, .apart = true, .fs = FOLDER_FS, "dbox-Mails",
+	  "mailboxes" },
+	{ "mdbox", "fs or index", .list = true, .apart = true, .fs = FOLDER_FS, "dbox-Mails",
+	  "mailboxes" },
 	{ "mbox", "fs, maildir++ or index", .plus = true, .list = true, .fs = FOLDER_FILES },
 };
 
@@ -83,6 +85,26 @@ static int read_dirname(struct layout *l, const struct keys *k, struct mbx_err *
 	l->full_dirname = full != NULL;
 	l->dirname = name != NULL ? name : k->kind->dirname;
 	l->naming.dirname = l->dirname;
+	return 0;
+}
+
+static int read_mailboxdir(struct layout *l, const struct keys *k, struct mbx_err *err)
+{
+	const char *name = get(k, "MAILBOXDIR");
+	size_t len = name == NULL ? 0 : strlen(name);
+
+	while (len > 1 && name[len - 1] == '/')
+		len--;
+	if (len == 0) {
+		name = k->kind->mailboxdir;
+		len = name == NULL ? 0 : strlen(name);
+	} else if (len > FOLDER_ENTRY_MAX || memchr(name, '/', len) != NULL || name[0] == '.') {
+		return refuse("MAILBOXDIR", name, "is no name of a directory", err);
+	}
+	if (len == 0 || l->naming.layout == FOLDER_MAILDIRPP)
+		return 0;
+	memcpy(l->prefix, name, len);
+	l->prefix[len] = '/';
 	return 0;
 }
 
@@ -163,7 +185,8 @@ static int read_keys(struct layout *l, const struct keys *k, struct mbx_err *err
 	const char *index = get(k, "INDEX");
 
 	*l = (struct layout){ .naming.apart = k->kind->apart };
-	if (read_layout(l, k, err) < 0 || read_dirname(l, k, err) < 0 || read_names(l, k, err) < 0)
+	if (read_layout(l, k, err) < 0 || read_dirname(l, k, err) < 0 ||
+	    read_mailboxdir(l, k, err) < 0 || read_names(l, k, err) < 0)
 		return -1;
 	l->no_index = index != NULL && strcmp(index, "MEMORY") == 0;
 	if (l->no_index && k->kind->apart)

@@ -18,6 +18,10 @@
  * below CONTROL= and INDEX= does not, but with FULLDIRNAME=x. dbox has DIRNAME=dbox-Mails unless
  * told otherwise, and none in layout index.
  *
+ * MAILBOXDIR=x: all but INBOX where it is the root lies in <root>/x, and what belongs to it in that
+ * directory of CONTROL= and INDEX=. dbox has MAILBOXDIR=mailboxes unless told otherwise; in
+ * maildir++ it means nothing.
+ *
  * What Dovecot itself refuses, or cannot work with, is 64 (mailbox-list.c, mailbox-list-maildir.c).
  *
  * ITERINDEX: the mailboxes are those below INDEX=; readers take all that there are.
@@ -32,16 +36,17 @@
 	"LAYOUT=", "INBOX=", "CONTROL=", "INDEX=", "INDEXPVT=", "INDEXCACHE=", "ALT=",             \
 	    "ALTNOCHECK", "SUBSCRIPTIONS=", "DIRNAME=", "FULLDIRNAME=", "VOLATILEDIR=",            \
 	    "LISTINDEX=", "BROKENCHAR=", "ITERINDEX", "NO-NOSELECT", "NO-FS-VALIDATION", "UTF-8",  \
-	    "ESCAPE=", "ATTRIBUTES=", "SIEVE=", "ACTIVE="
+	    "MAILBOXDIR=", "ESCAPE=", "ATTRIBUTES=", "SIEVE=", "ACTIVE="
 
 struct layout {
 	struct folder_naming naming;
-	bool by_list;        /* LAYOUT=index: a list tells the names */
-	const char *dirname; /* the level with the mail, or NULL; the location's */
-	bool full_dirname;   /* CONTROL= and INDEX= have that level too */
-	bool no_index;       /* INDEX=MEMORY */
-	bool iter_index;     /* ITERINDEX, where it has a meaning */
-	bool no_noselect;    /* NO-NOSELECT */
+	char prefix[FOLDER_ENTRY_MAX + 2]; /* of MAILBOXDIR=, with '/' at the end; "" if none */
+	bool by_list;                      /* LAYOUT=index: a list tells the names */
+	const char *dirname;               /* the level with the mail, or NULL; the location's */
+	bool full_dirname;                 /* CONTROL= and INDEX= have that level too */
+	bool no_index;                     /* INDEX=MEMORY */
+	bool iter_index;                   /* ITERINDEX, where it has a meaning */
+	bool no_noselect;                  /* NO-NOSELECT */
 };
 
 /* loc's driver is one of Dovecot's. *l holds pointers into it. */

@@ -190,17 +190,18 @@ static int old_subscriptions(struct user_writer *w, const struct place *place, c
 static bool put_subscription(const struct user_writer *w, const char *path, struct buf *text)
 {
 	const struct out_box *box = user_box(w, path);
+	const char *name;
 	struct buf exact;
 	bool same;
 
 	if (w->naming.layout != FOLDER_FILES || box == NULL || box->name == NULL ||
 	    path_is_inbox(path))
 		return subs_put(text, SUBS_DOVECOT, &w->naming, path);
+	name = box->name + strlen(w->box_prefix);
 	buf_init(&exact);
-	same =
-	    folder_from_path(&w->naming, path, &exact) && strcmp(buf_str(&exact), box->name) == 0;
+	same = folder_from_path(&w->naming, path, &exact) && strcmp(buf_str(&exact), name) == 0;
 	buf_release(&exact);
-	subs_put_name(text, slice_str(box->name));
+	subs_put_name(text, slice_str(name));
 	return same;
 }
 
@@ -560,17 +561,21 @@ int dovecot_put_account(struct dovecot_account *a, struct user_writer *w, struct
 int dovecot_writer_layout(struct user_writer *w, struct mbx_err *err)
 {
 	struct layout l;
+	char *inbox;
 
 	if (layout_read(&l, w->loc, err) < 0)
 		return -1;
 	w->naming = l.naming;
+	w->box_prefix = arena_strdup(&w->keep, l.prefix);
 	w->box_dirname = l.dirname;
 	w->side_dirname = l.full_dirname ? l.dirname : NULL;
 	w->by_guid = l.by_list;
 	w->no_index = l.no_index;
 	w->iter_index = l.iter_index;
 	w->no_noselect = l.no_noselect;
-	w->inbox_name = w->naming.layout != FOLDER_MAILDIRPP ? "INBOX" : ".INBOX";
+	inbox = xasprintf("%s%sINBOX", l.prefix, w->naming.layout == FOLDER_MAILDIRPP ? "." : "");
+	w->inbox_name = w->inbox_side = arena_strdup(&w->keep, inbox);
+	free(inbox);
 	return 0;
 }
 

@@ -274,7 +274,7 @@ static bool part_from_files(const struct user_writer *w, const char *path, struc
 	size_t level = 0; /* of path: where the level ends that ends at `at` of name */
 	bool parted = false;
 
-	for (size_t at = 0; at < name->len; at++) {
+	for (size_t at = strlen(w->box_prefix); at < name->len; at++) {
 		const struct out_box *box;
 		struct buf rest;
 
@@ -462,11 +462,11 @@ static void place_by_guid(struct user_writer *w, const struct rec_box *rec, stru
  * own, has it in one that such files share: "A/.imap/B" for A/B. */
 static const char *name_side(struct user_writer *w, const struct out_box *box)
 {
-	const char *name = box->name[0] == '\0' ? w->inbox_name : box->name, *base;
+	const char *name = box->name, *base;
 	char *side;
 
-	if (w->exist->files && path_is_inbox(box->path) && !w->by_guid)
-		name = w->naming.layout == FOLDER_MAILDIRPP ? ".INBOX" : "INBOX";
+	if (path_is_inbox(box->path) && !w->by_guid)
+		name = w->inbox_side;
 	base = strrchr(name, '/');
 	base = base == NULL ? name : base + 1;
 	if (w->exist->files && w->box_dirname == NULL)
@@ -815,7 +815,7 @@ int user_writer_open(struct user_writer *w, const struct store_loc *loc,
 	w->opts = *opts;
 	w->dry = opts->dry_run;
 	w->box.dirfd = -1;
-	w->box_prefix = w->inbox_name = "";
+	w->box_prefix = w->inbox_name = w->inbox_side = "";
 	arena_init(&w->keep);
 	return stage_open(loc->root, &stage, &w->stage, err);
 }

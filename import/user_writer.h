@@ -84,6 +84,7 @@ struct user_writer {
 	bool no_index;               /* the server keeps none: INDEX=MEMORY */
 	bool iter_index;             /* a mailbox is one that is there below INDEX= */
 	bool no_noselect;            /* the server removes parents without children */
+	const char *inbox_side;      /* of INBOX below CONTROL= and INDEX= */
 	const char *inbox_name;      /* of INBOX where it is a folder like others */
 	bool inbox_in_root;          /* but its mail is in the mail root itself */
 	struct place inbox, control; /* INBOX=, CONTROL= */

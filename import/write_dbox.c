@@ -328,26 +328,6 @@ static void release(struct user_writer *w)
 	buf_release(&u->tail);
 }
 
-/* The keys, beyond those of all Dovecot's stores. */
-static int read_keys(struct dbox_user *u, struct mbx_err *err)
-{
-	struct user_writer *w = &u->w;
-	const char *below = store_loc_key(w->loc, "MAILBOXDIR");
-	char *text;
-
-	if (dovecot_writer_layout(w, err) < 0)
-		return -1;
-	if (below != NULL && (below[0] == '\0' || below[0] == '.' || strchr(below, '/') != NULL))
-		return mbx_fail_code(err, ERR_FATAL, MBX_USAGE, "MAILBOXDIR=%s: not a name", below);
-	text = xasprintf("%s/", below == NULL ? "mailboxes" : below);
-	w->box_prefix = arena_strdup(&w->keep, text);
-	free(text);
-	text = xasprintf("%sINBOX", w->box_prefix);
-	w->inbox_name = arena_strdup(&w->keep, text);
-	free(text);
-	return 0;
-}
-
 int dbox_user_open(struct dbox_user *u, const struct store_loc *loc, const struct writer_opts *opts,
                    size_t share_bytes, struct mbx_err *err)
 {
@@ -366,7 +346,7 @@ int dbox_user_open(struct dbox_user *u, const struct store_loc *loc, const struc
 	u->lf = !opts->like;
 	box_index_init(&u->index);
 	dovecot_account_init(&u->account);
-	if (user_writer_open(w, loc, opts, err) < 0 || read_keys(u, err) < 0 ||
+	if (user_writer_open(w, loc, opts, err) < 0 || dovecot_writer_layout(w, err) < 0 ||
 	    dovecot_open_places(w, err) < 0 || dovecot_open_place(w, "ALT", true, &w->alt, err) < 0)
 		return -1;
 	return exist_judge(w, err);
@@ -384,7 +364,7 @@ static uint32_t mdbox_caps(const struct store_loc *loc)
 	return FIELD_ALL & ~(uint32_t)FIELD_QUOTA;
 }
 
-static const char *const keys[] = { DOVECOT_KEYS, "MAILBOXDIR=", NULL };
+static const char *const keys[] = { DOVECOT_KEYS, NULL };
 
 const struct store_writer writer_sdbox = {
 	.name = "sdbox",

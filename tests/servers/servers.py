@@ -284,6 +284,9 @@ plugin {{
         "fs-iterindex": Kind(4, "maildir:{home}/Maildir:LAYOUT=fs:INDEX={home}/index:ITERINDEX:NO-NOSELECT"),
         "maildir++-iterindex": Kind(4, "maildir:{home}/Maildir:INDEX={home}/index:ITERINDEX"
                                     ":INDEXCACHE={home}/cache:VOLATILEDIR={home}/volatile"),
+        "fs-boxes": Kind(4, "maildir:{home}/Maildir:LAYOUT=fs:MAILBOXDIR=boxes:INBOX={home}/inbox" + APART),
+        "fs-boxes-dirname": Kind(4, "maildir:{home}/Maildir:LAYOUT=fs:MAILBOXDIR=boxes:DIRNAME=mBoX" + APART),
+        "fs-list-boxes": Kind(4, "maildir:{home}/Maildir:LAYOUT=index:MAILBOXDIR=boxes" + APART),
         "fs-list": Kind(4, "maildir:{home}/Maildir:LAYOUT=index"),
         "fs-list-apart": Kind(4, "maildir:{home}/Maildir:LAYOUT=index:LISTINDEX=names" + APART),
         "maildir++-gz": Kind(4, "maildir:{home}/Maildir", "userdb_zlib_save=gz " + PLUGINS, ESCAPE),
@@ -312,6 +315,8 @@ plugin {{
         "sdbox-list": Kind(4, "sdbox:{home}/sdbox:LAYOUT=index"),
         "mdbox-list": Kind(4, "mdbox:{home}/mdbox:LAYOUT=index"),
         "mbox-index": Kind(4, "mbox:{home}/mail:INBOX={home}/inbox:INDEX={home}/index:UTF-8", PLUGINS, ESCAPE),
+        "mbox-boxes": Kind(4, "mbox:{home}/mail:MAILBOXDIR=boxes"),
+        "mbox-list-boxes": Kind(4, "mbox:{home}/mail:LAYOUT=index:MAILBOXDIR=boxes"),
         "mbox-plus": Kind(4, "mbox:{home}/mail:LAYOUT=maildir++:SUBSCRIPTIONS=subs"),
         "mbox-plus-inbox": Kind(4, "mbox:{home}/mail:LAYOUT=maildir++:SUBSCRIPTIONS=subs:INBOX={home}/inbox"),
         "mbox-plus-apart": Kind(4, "mbox:{home}/mail:LAYOUT=maildir++:INBOX={home}/inbox" + APART, PLUGINS, ESCAPE),

@@ -61,6 +61,8 @@ static const struct {
 	{ "maildir:/m:INDEX=/i:ITERINDEX:NO-NOSELECT", ".A.dot_ted~c88c082d - iter strict" },
 	{ "mbox:/m:LAYOUT=index:ITERINDEX", "A/dot.ted - list" },
 	/* What cannot be. */
+	{ "mbox:/m:MAILBOXDIR=a/b", "MAILBOXDIR=a/b: is no name of a directory" },
+	{ "maildir:/m:MAILBOXDIR=..", "MAILBOXDIR=..: is no name of a directory" },
 	{ "sdbox:/m:ITERINDEX", "ITERINDEX: needs INDEX= with it, a directory" },
 	{ "maildir:/m:ITERINDEX:INDEX=MEMORY", "ITERINDEX: needs INDEX= with it, a directory" },
 	{ "mbox:/m:ITERINDEX:INDEX=/i", "ITERINDEX: Dovecot finds no mailbox of an mbox with it" },

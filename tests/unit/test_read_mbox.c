@@ -128,6 +128,13 @@ START_TEST(key_places)
 	       "B A v7 n10 x1 r4 +derived acl=user=ann:l;\n" ONE_MSG "E 1 0\n"
 	       "B A/B v1 n1 x0 r1 +invented +derived\nE 0 0\n"
 	       "B A/y.lock v1 n1 x0 r1 +invented +derived\nE 0 0\n" DONE(4, 2, 1, 0));
+	treefix_add(&t, "f b/inbox " ONE "\nf b/x/A/B \nf b/x/inbox " ONE
+	                "\nf b/x/.imap/INBOX/dovecot-acl user=bob l|\nf b/Else " ONE "\n");
+	expect(&t, "b", ":TZ=UTC:MAILBOXDIR=x", NULL,
+	       "B INBOX v7 n10 x1 r4 +derived acl=user=bob:l;\n" ONE_MSG "E 1 0\n"
+	       "B A v0 n0 x0 +noselect\nE 0 0\n"
+	       "B A/B v1 n1 x0 r1 +invented +derived\nE 0 0\n" DONE(3, 1, 1, 0));
+	expect(&t, "b", ":TZ=UTC:MAILBOXDIR=y", NULL, "? 74\n");
 	expect(&t, "m", ":LAYOUT=imapdir", NULL, "? 64\n");
 	expect(&t, "m", ":TZ=Nowhere/Land", NULL, "? 64\n");
 	treefix_free(&t);

@@ -177,6 +177,9 @@ static const struct {
 	{ "mbox:%s/mail:INBOX=%s/var/joe:FULLDIRNAME=x:INDEX=%s/i:CONTROL=%s/i:TZ=UTC",
 	  { "var/joe", "mail/Sent/2001/x", "i/INBOX/x/dovecot.index", "i/INBOX/x/dovecot-acl",
 	    "i/dovecot-uidvalidity" } },
+	{ "mbox:%s/mail:MAILBOXDIR=b:CONTROL=%s/c:TZ=UTC",
+	  { "mail/inbox", "mail/b/Sent", "mail/b/.imap/INBOX/dovecot.index",
+	    "c/b/.imap/INBOX/dovecot-acl", "c/.subscriptions" } },
 	{ "mbox:%s/mail:LAYOUT=maildir++:TZ=UTC",
 	  { "mail/.INBOX", "mail/.Sent.2001", "mail/.imap/.INBOX/dovecot.index",
 	    "mail/.imap/.Sent.2001/dovecot.index", "mail/.imap/.INBOX/dovecot-acl" } },
@@ -372,10 +375,22 @@ START_TEST(every_crash)
 }
 END_TEST
 
+/* Is there this file of a mailbox? */
+static bool is_mailbox(const char *prefix, const char *name)
+{
+	char *rel = xasprintf("box/%s%s", prefix, name);
+	bool there = is_there(rel);
+
+	free(rel);
+	return there;
+}
+
 /* Mailboxes with messages below others with messages. */
 START_TEST(parents)
 {
-	wf.store = MBOX;
+	const char *prefix = _i == 0 ? "" : "b/";
+
+	wf.store = _i == 0 ? MBOX : "mbox:%s/box:MAILBOXDIR=b:TZ=UTC";
 	script_user(&wf.s, "joe");
 	script_item(&wf.s, ACCOUNT_SUBSCRIPTION, "A/B", NULL);
 	script_box(&wf.s, "A");
@@ -387,10 +402,10 @@ START_TEST(parents)
 	writefix_must_run();
 	ck_assert_uint_eq(wf.loss_lines, 4);
 	/* The digests are of "A", "A/B" and "P/x.lock". */
-	ck_assert(is_there("box/A~559aead0/B"));
-	ck_assert(is_there("box/A~559aead0/.imap/B/dovecot.index"));
-	ck_assert(is_there("box/A~559aead0/B~998d3ed8/C"));
-	ck_assert(is_there("box/P/_.lock~cebe3048"));
+	ck_assert(is_mailbox(prefix, "A~559aead0/B"));
+	ck_assert(is_mailbox(prefix, "A~559aead0/.imap/B/dovecot.index"));
+	ck_assert(is_mailbox(prefix, "A~559aead0/B~998d3ed8/C"));
+	ck_assert(is_mailbox(prefix, "P/_.lock~cebe3048"));
 	ck_assert_str_eq(text_of("box/.subscriptions"), "V\t2\n\nA~559aead0\tB\n");
 }
 END_TEST
@@ -502,7 +517,7 @@ Suite *write_mbox_suite(void)
 	tcase_add_loop_test(tc, no_index, 0, 2);
 	tcase_add_loop_test(tc, every_failure, 0, 2 * ARRAY_SIZE(stores));
 	tcase_add_loop_test(tc, every_crash, 0, 2 * ARRAY_SIZE(stores));
-	tcase_add_test(tc, parents);
+	tcase_add_loop_test(tc, parents, 0, 2);
 	tcase_add_test(tc, empty);
 	tcase_add_test(tc, many_keywords);
 	tcase_add_test(tc, dates);

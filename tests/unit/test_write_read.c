@@ -44,6 +44,8 @@ static const struct {
 	{ "maildir", "joe/Maildir", ":LAYOUT=index" },
 	{ "maildir", "joe/Maildir", ":LAYOUT=index:CONTROL=%s/c:INDEX=%s/i:LISTINDEX=l/list" },
 	{ "maildir", "joe/Maildir", ":LAYOUT=fs:FULLDIRNAME=dm:CONTROL=%s/control:INDEX=%s/i" },
+	{ "maildir", "joe/Maildir", ":LAYOUT=fs:MAILBOXDIR=b:CONTROL=%s/control:INDEX=%s/i" },
+	{ "maildir", "joe/Maildir", ":LAYOUT=index:MAILBOXDIR=b/:INDEX=%s/i" },
 	{ "maildir", "joe/Maildir", ":ESCAPE=+" },
 	{ "maildir", "joe/Maildir", ":CONTROL=%s/control:INBOX=%s/inbox" },
 	{ "maildir", "joe/Maildir", ":LAYOUT=fs:CONTROL=%s/control:DIRNAME=dm" },
