@@ -389,18 +389,21 @@ plugin {{
         stop(self.process)
         self.process = None
 
+    def openssl(self, *args):
+        """Runs the machine's openssl, or that which was unpacked; returns its standard output."""
+        own = self.root + "/usr/bin/openssl"
+        env = {"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": self.work.libraries("dovecot")} if os.path.exists(own) else None
+        return subprocess.run([own if env else "openssl", *args], check=True, capture_output=True, env=env).stdout
+
     def make_key(self):
         """The key of CRYPT: settings in one line."""
         path = self.work.write(self.dir + "/key", "")
-        subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-out", path],
-                       check=True, capture_output=True)
-        self.key_id = hashlib.sha256(subprocess.run(
-            ["openssl", "ec", "-in", path, "-pubout", "-outform", "DER", "-conv_form", "compressed"], check=True,
-            capture_output=True).stdout).hexdigest()
-        public = subprocess.run(["openssl", "pkey", "-in", path, "-pubout"], check=True, capture_output=True).stdout
+        self.openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-out", path)
+        self.key_id = hashlib.sha256(self.openssl(
+            "ec", "-in", path, "-pubout", "-outform", "DER", "-conv_form", "compressed")).hexdigest()
         with open(path, "rb") as f:
-            private = f.read()
-        return {"public": base64.b64encode(public).decode(), "private": base64.b64encode(private).decode()}
+            keys = {"public": self.openssl("pkey", "-in", path, "-pubout"), "private": f.read()}
+        return {name: base64.b64encode(text).decode() for name, text in keys.items()}
 
     def declare(self):
         """Writes the accounts that tests may take: Dovecot reads new ones only once a second.
