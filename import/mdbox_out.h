@@ -18,8 +18,9 @@
  * Messages are appended in order, by large writes; the map is written along, its counts and header
  * at the end. Tail and head offsets of its log are equal, or the server would rebuild everything.
  *
- * A message that needs a file of 4 GiB is MBX_CANTCREAT, before anything of it is written where
- * mdbox_out_fits() tells, else as soon as it has grown so far.
+ * A message that needs a file of 4 GiB is one at which Dovecot itself dies (2.3.19.1, by an
+ * assertion in mdbox-map.c that its size has 32 bits); here it is MBX_CANTCREAT, before anything of
+ * it is written where mdbox_out_fits() tells, else as soon as it has grown so far.
  *
  * Errors are ERR_USER, but for an ERR_MSG of a body; then what was written of it is taken back.
  */

@@ -468,8 +468,8 @@ START_TEST(shared)
 END_TEST
 
 /* Many messages in few files, with few descriptors. */
-/* A message of more than 4 GiB, nearly all of it a hole: the server makes a file of its own for it,
- * and what its map tells of the size are the last 32 bits. */
+/* A message of more than 4 GiB, nearly all of it a hole. The server dies when it lists one, and
+ * leaves the file, which a rebuild finds; what a map tells of the size are the last 32 bits. */
 START_TEST(beyond_32_bits)
 {
 	const uint64_t size = (5ull << 30) + 7;
