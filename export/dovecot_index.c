@@ -10,8 +10,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#define TRIES 5 /* a log is rotated once in hours */
+#define TRIES 5       /* a log is rotated once in hours */
+#define PAUSE 5000000 /* nanoseconds: what is being written is complete by then */
 
 /* Files of one index, as they were opened. */
 struct opened {
@@ -95,10 +97,12 @@ int dovecot_index_read(const struct tree *dir, const char *name, const struct di
 		bool last = try == TRIES;
 
 		ret = read_once(dir, name, want, last, ix_r, err);
-		/* What is damaged may be half written: a server cuts what it left unfinished. */
+		/* What is damaged may be half written. */
 		if (ret != DINDEX_AGAIN &&
 		    (ret != DINDEX_READ || (*ix_r)->repaired == NULL || last))
 			break;
+		if (ret == DINDEX_READ)
+			(void)nanosleep(&(struct timespec){ .tv_nsec = PAUSE }, NULL);
 		dindex_free(*ix_r);
 		*ix_r = NULL;
 	}

@@ -22,7 +22,9 @@
  *
  * 1. Little-endian. An index of the other byte order is none for a server, and none here.
  * 2. A log whose header has prev_file_seq 0 begins with an empty index.
- * 3. A record of a log that is not complete, or a transaction that is not, ends the log.
+ * 3. A record of a log that is not complete, or a transaction that is not, ends the log. It may be
+ *    one that a server is writing; if it stays so, a server mends that (2.3 throws away what the
+ *    main index does not have, 2.4 begins a new log).
  * 4. A message is removed by an EXTERNAL expunge only; any other one is a request.
  * 5. Extensions are numbered in the order in which they first appear. The "keywords" extension gets
  *    its number when the first keyword is used.

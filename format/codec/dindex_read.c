@@ -363,6 +363,8 @@ static void scan_log(struct dreplay *r, struct dlog *log)
 	}
 	if (!dlog_scan(log, from, counter))
 		dreplay_note(r, "log: a record of a wrong size at %zu", log->end);
+	else if (log == &r->logs[1] && log->end < log->bytes.len)
+		dreplay_note(r, "log: ends within a record, at %zu", log->end);
 }
 
 /* One log, from an offset. False when a server would go no further. */

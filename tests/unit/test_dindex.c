@@ -235,11 +235,11 @@ static const struct {
 	{ "deleted and not", V "deleted; undeleted", "next 1 high 1 v9" },
 	{ "a transaction", V "boundary 28; append 1", "1/00 next 2 high 2 v9" },
 	{ "a transaction that is not complete", V "append 1; boundary 1000; append 2",
-	  "1/00 next 2 high 2 v9" },
+	  "1/00 next 2 high 2 v9 (log: ends within a record, at 72)" },
 	{ "a record that is not complete", V "append 1; raw 8080808404000010",
-	  "1/00 next 2 high 2 v9" },
+	  "1/00 next 2 high 2 v9 (log: ends within a record, at 72)" },
 	{ "a size that is not complete", V "append 1; raw 808080040400001000000000000000",
-	  "1/00 next 2 high 2 v9" },
+	  "1/00 next 2 high 2 v9 (log: ends within a record, at 72)" },
 	{ "a size that is too small", V "append 1; raw 80808081040000100000000000000000",
 	  "1/00 next 2 high 2 v9 (log: a record of a wrong size at 72)" },
 	{ "an unknown kind", V "append 1; kind 00200000 00000000; append 2",
@@ -343,6 +343,9 @@ START_TEST(cut_log)
 			full = log.len;
 			for (log.len = before; log.len < full; log.len++) {
 				dump(&out, NULL, &log, NULL, false);
+				if (log.len == before + 1)
+					buf_printf(&expect, " (log: ends within a record, at %zu)",
+					           before);
 				ck_assert_str_eq(buf_str(&out), buf_str(&expect));
 			}
 			dump(&expect, NULL, &log, NULL, false);
