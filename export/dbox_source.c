@@ -34,6 +34,14 @@ static const struct tree *base_of(const struct dbox_reader *d, const struct user
 	return store->inbox.fd >= 0 && path_is_inbox(f->path) ? &store->inbox : &store->root;
 }
 
+/* The directory of a folder below ALT, where INBOX is with all others; caller frees. */
+static char *alt_rel(const struct dbox_reader *d, const struct user_folder *f)
+{
+	if (base_of(d, f) == &d->base.store->root)
+		return xstrdup(f->rel);
+	return xasprintf("%sINBOX/%s", d->store.prefix, d->store.dirname);
+}
+
 struct dbox_files *dbox_files_of(const struct dbox_reader *d, const struct user_folder *f)
 {
 	struct dbox_files *files;
@@ -41,10 +49,11 @@ struct dbox_files *dbox_files_of(const struct dbox_reader *d, const struct user_
 
 	if (d->kind->has_map)
 		return dbox_files_ref(d->storage);
+	rel = alt_rel(d, f);
 	if (base_of(d, f) == &d->base.store->root)
-		return dbox_files_new(d->dbox, f->rel, d->kind->letter, 0);
-	rel = xasprintf("%sINBOX/%s", d->store.prefix, d->store.dirname);
-	files = dbox_files_of_inbox(d->dbox, rel, d->kind->letter);
+		files = dbox_files_new(d->dbox, rel, d->kind->letter, 0);
+	else
+		files = dbox_files_of_inbox(d->dbox, rel, d->kind->letter);
 	free(rel);
 	return files;
 }
@@ -127,41 +136,66 @@ static uint32_t uidl_limit(const struct dindex *ix)
 
 /* The folder in hand. */
 
-/* The message files of a folder whose index is none: how many there are, and one of them. */
-static size_t count_files(const struct dbox_reader *d, char one[NAME_MAX + 1])
+/* Message files that the index does not have. */
+struct others {
+	size_t count;
+	char one[NAME_MAX + 1];
+};
+
+/* Counts those of one directory. */
+static void count_others(const struct dbox_reader *d, const struct tree *tree, struct others *o)
 {
 	const struct dirent *de;
 	struct mbx_err err;
-	size_t count = 0;
-	DIR *dir = tree_opendir(&d->dir, &err);
+	DIR *dir = tree_opendir(tree, &err);
 
-	while (dir != NULL && tree_next(&d->dir, dir, &de, &err) == 1) {
+	while (dir != NULL && tree_next(tree, dir, &de, &err) == 1) {
 		uint64_t number;
+		uint32_t i;
 
-		if (strncmp(de->d_name, "u.", 2) == 0 &&
-		    slice_is_number(slice_str(de->d_name + 2), UINT32_MAX, &number) && count++ == 0)
-			(void)snprintf(one, NAME_MAX + 1, "%s", de->d_name);
+		if (strncmp(de->d_name, "u.", 2) != 0 ||
+		    !slice_is_number(slice_str(de->d_name + 2), UINT32_MAX, &number) ||
+		    (d->ix != NULL && dindex_find(d->ix, (uint32_t)number, &i)))
+			continue;
+		if (o->count++ == 0)
+			(void)snprintf(o->one, sizeof(o->one), "%s", de->d_name);
 	}
 	if (dir != NULL)
 		(void)closedir(dir);
-	return count;
+}
+
+/* sdbox: those of the folder in hand, in ALT storage too. */
+static void find_others(const struct dbox_reader *d, struct others *o)
+{
+	char *rel = alt_rel(d, d->base.folder);
+	struct mbx_err err;
+	struct tree alt;
+
+	o->count = 0;
+	count_others(d, &d->dir, o);
+	tree_init(&alt);
+	if (d->dbox->alt.fd >= 0 && tree_open_sub(&d->dbox->alt, rel, &alt, &err) == 1)
+		count_others(d, &alt, o);
+	tree_release(&alt);
+	free(rel);
 }
 
 /* The folder has no index that counts: for the server it is empty. */
 static void take_none(struct dbox_reader *d, const struct mbx_err *why)
 {
 	struct user_reader *r = &d->base;
-	char one[NAME_MAX + 1];
-	size_t count = d->kind->has_map ? 0 : count_files(d, one);
+	struct others o = { 0 };
 
+	if (!d->kind->has_map)
+		find_others(d, &o);
 	r->rec.uidvalidity = r->rec.uidnext = 1;
 	r->rec.uidvalidity_invented = true;
-	if (count != 0)
+	if (o.count != 0)
 		user_unreadable_text(
 		    r, r->folder->path,
 		    "%s: without an index this mailbox is empty for the server, but "
 		    "there are %zu files of messages, one is %s: %s",
-		    d->dir.path, count, one, why->text);
+		    d->dir.path, o.count, o.one, why->text);
 	else if (d->kind->has_map && dbox_map_uidvalidity(d->map) != 0)
 		user_unreadable_text(r, r->folder->path,
 		                     "%s: without an index this mailbox is empty for the server, "
@@ -202,6 +236,24 @@ static void take_index(struct dbox_reader *d)
 	dbox_read_header(d, ix, &d->header);
 	d->uidl_max = uidl_limit(ix);
 	d->keywords = arena_alloc(&r->box_arena, (ix->keywords.count + 1) * sizeof(*d->keywords));
+}
+
+/* A server makes a damaged mailbox anew, from what it finds in its directory or in storage/. */
+static void take_damage(struct dbox_reader *d)
+{
+	struct user_reader *r = &d->base;
+	struct others o = { 0 };
+
+	if (d->ix->repaired == NULL && !d->ix->fsck_flag && d->header.has_guid)
+		return;
+	d->damaged = true;
+	if (!d->kind->has_map)
+		find_others(d, &o);
+	if (o.count != 0)
+		user_unreadable_text(r, r->folder->path,
+		                     "%s: %zu files of messages are not in the index, which is "
+		                     "damaged: the server would take them back; one is %s",
+		                     d->dir.path, o.count, o.one);
 }
 
 /* mdbox: the map must be the one that the mailbox means. */
@@ -288,6 +340,7 @@ static int load_index(struct dbox_reader *d, struct mbx_err *err)
 	if (ret != 1)
 		return ret;
 	take_index(d);
+	take_damage(d);
 	if (d->kind->has_map)
 		compare_map(d);
 	return 0;

@@ -31,6 +31,7 @@ struct dbox_reader {
 	struct dovecot_store store;
 	struct tree index; /* INDEX=, or closed */
 	struct dbox_store *dbox;
+	bool damaged; /* some mailbox's index is */
 	/* mdbox: all messages. */
 	struct dbox_map *map;
 	struct dbox_files *storage;

@@ -210,7 +210,13 @@ static void end(struct user_reader *r)
 	struct dbox_reader *d = of(r);
 	uint64_t unused = d->kind->has_map ? dbox_map_unused(d->map) : 0;
 
-	if (unused != 0)
+	if (unused != 0 && d->damaged)
+		user_unreadable_text(r, NULL,
+		                     "%" PRIu64
+		                     " messages in storage/ are not expunged, but no mailbox has "
+		                     "them, and an index is damaged",
+		                     unused);
+	else if (unused != 0)
 		user_say(r, REPORT_WARNING, "orphans", NULL,
 		         "%" PRIu64
 		         " messages in storage/ are not expunged, but no mailbox has them",

@@ -4,6 +4,7 @@ import sys
 
 import harness
 import test_crypt
+import test_damage
 import test_index
 import test_locks
 import test_matrix
@@ -13,5 +14,5 @@ import test_variants
 
 if __name__ == "__main__":
     sys.exit(harness.run([test_servers, test_special, test_matrix, test_variants, test_locks, test_index,
-                          test_crypt], sys.argv[1:],
+                          test_crypt, test_damage], sys.argv[1:],
                          int(os.environ.get("MBX_TEST_JOBS", os.cpu_count()))))

@@ -133,6 +133,19 @@ static const struct {
 	{ "no GUID, no UIDVALIDITY", INDEX "append 1\nb " BOX "/u.1 :a\n", "",
 	  "B INBOX v1 n2 x1 h2 r1 +invented +derived\nM 1  q2 t=0 s1 \"a\"\nE 1 0\n" DONE(1, 1, 0,
 	                                                                                  0) },
+	{ "a damaged index, and files that it does not have, one in ALT",
+	  INDEX HEAD("00") "append 1 3; raw 80808081040000100000000000000000\n"
+	                   "b " BOX "/u.1 :a\nb " BOX "/u.2 :b\nb " BOX "/u.3 :c\n"
+	                   "b a/mailboxes/INBOX/dbox-Mails/u.4 :d\n",
+	  ":ALT=%/a",
+	  "B INBOX v77 n4 x2 h2 r1\nM 1  q2 t=0 s1 \"a\"\nM 3  q2 t=0 s1 \"c\"\nE 2 0\n" DONE(
+	      1, 2, 1, 0) },
+	{ "a damaged index that has all files",
+	  INDEX HEAD("00") "append 1; raw 80808081040000100000000000000000\nb " BOX "/u.1 :a\n", "",
+	  "B INBOX v77 n2 x1 h2 r1\nM 1  q2 t=0 s1 \"a\"\nE 1 0\n" DONE(1, 1, 0, 0) },
+	{ "files that an index does not have which is not damaged: they are being saved",
+	  INDEX HEAD("00") "append 1\nb " BOX "/u.1 :a\nb " BOX "/u.2 :b\n", "",
+	  "B INBOX v77 n2 x1 h2 r1\nM 1  q2 t=0 s1 \"a\"\nE 1 0\n" DONE(1, 1, 0, 0) },
 	{ "a listed file that is not there", INDEX HEAD("00") "append 1 2\nb " BOX "/u.2 :a\n", "",
 	  "B INBOX v77 n3 x2 h2 r1\nX 1 %/" BOX "/u.1: is not there, nor in ALT\n"
 	  "M 2  q2 t=0 s1 \"a\"\nE 1 1\n" DONE(1, 1, 1, 0) },
@@ -226,6 +239,11 @@ static const struct {
 	  "",
 	  "B INBOX v77 n3 x2 h2 r1\nM 1  q2 d100 g=b t=0 s1 \"y\"\nM 2 S q2 d200 g=a t=0 s1 \"x\"\n"
 	  "E 2 0\n" DONE(1, 2, 0, 0) },
+	{ "one that has references, but is in no mailbox, where an index is damaged",
+	  MBOX("INBOX") MHEAD "append 1;intro mdbox 0 8 4 0 0;rec 1 0100000064000000;"
+	                      "raw 80808081040000100000000000000000\n" MAP "append 1 2;" AT(
+				  1, 01, FIRST) AT(2, 01, SECOND) REFS "rec 1 0100;rec 2 0100\n" M1,
+	  "", "B INBOX v77 n2 x1 h2 r1\nM 1  q2 d100 g=a t=0 s1 \"x\"\nE 1 0\n" DONE(1, 1, 1, 0) },
 	{ "a message in two mailboxes is one",
 	  MBOX("INBOX") TWO MBOX("A") TWO MAP "append 1 2;" AT(1, 01, FIRST) AT(2, 01, SECOND) REFS
 	  "rec 1 0200;rec 2 0000\n" M1,
