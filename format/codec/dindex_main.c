@@ -85,7 +85,7 @@ static const char *unusable(const struct dindex_files *f, const unsigned char *h
 		return "wrong header sizes";
 	if (size > f->main_size)
 		return "shorter than its header";
-	if (le_get32(h + AT_RECORD_SIZE) < 8)
+	if (le_get32(h + AT_RECORD_SIZE) < 8 || le_get32(h + AT_RECORD_SIZE) > LIMIT_INDEX_RECORD)
 		return "wrong record size";
 	return NULL;
 }
@@ -107,8 +107,8 @@ static int read_header(struct main_file *m)
 		return none(m->r, why);
 	m->header_size = le_get32(h + AT_HEADER_SIZE);
 	m->record_size = le_get32(h + AT_RECORD_SIZE);
-	if (m->header_size > LIMIT_INDEX_HEADER || m->record_size > LIMIT_INDEX_RECORD) {
-		dreplay_limit(m->r, "a header or record is too large");
+	if (m->header_size > LIMIT_INDEX_HEADER) {
+		dreplay_limit(m->r, "a header that is too large");
 		return -1;
 	}
 	m->header = xmalloc(m->header_size);

@@ -505,6 +505,7 @@ static const struct {
 	{ "header", 4, 119, "none: wrong header sizes" },
 	{ "header larger than the file", 6, 1, "none: shorter than its header" },
 	{ "records", 8, 4, "none: wrong record size" },
+	{ "records larger than any", 10, 1, "none: wrong record size" },
 	{ "a later minor version", 1, 4, "1/00 next 2 high 1 v9" },
 	{ "no first recent UID", 48, 0, "1/00 next 2 high 1 v9 (first recent UID 0, next UID 2)" },
 	{ "first recent UID too high", 48, 9,
