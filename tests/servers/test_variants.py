@@ -3,7 +3,7 @@ import glob
 
 import fill
 import snapshot
-from harness import Base, here
+from harness import Use, here
 
 # What shows that a source is what it says: files, and bytes that one of them has.
 PROOF = {
@@ -48,7 +48,7 @@ PROOF = {
 }
 
 
-class Variants(Base):
+class Variants(Use):
     def vary(self, kind):
         unlike = set() if kind.startswith("mdbox") else {"savedate"}
         source = here.account(kind)
@@ -61,7 +61,10 @@ class Variants(Base):
                 for path in ("was",), ("was", "here"):
                     seen.pop(path, None)
         for destination in (kind, source.format):
-            self.moved(before, source, destination, unlike)
+            account, after = self.moved(before, source, destination, unlike)
+            if destination == kind:
+                self.use(account, after)
+                self.no_complaints()
 
 
 for name in PROOF:
