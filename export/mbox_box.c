@@ -50,7 +50,8 @@ struct listing {
 	struct mbox_box *box;
 	const struct zone *zone;
 	const struct dindex *ix;
-	uint32_t next; /* message of the index that has not been passed yet */
+	uint32_t next;  /* message of the index that has not been passed yet */
+	uint32_t known; /* messages that it has */
 	struct mbox_told told;
 	uint16_t *numbers; /* of the index's keywords, in box->state.words */
 };
@@ -110,6 +111,7 @@ static void take_index(struct listing *l, struct mbox_item *item)
 	if (l->ix == NULL || !dindex_find(l->ix, item->uid, &i))
 		return;
 	dindex_get(l->ix, i, &msg);
+	l->known++;
 	item->modseq = msg.modseq;
 	if ((msg.flags & DINDEX_DIRTY) == 0)
 		return;
@@ -168,7 +170,7 @@ static void begin_anew(struct listing *l)
 
 	box->count = 0;
 	box->least_date = 0;
-	l->next = 0;
+	l->next = l->known = 0;
 	mbox_state_release(&box->state);
 	mbox_state_init(&box->state, l->ix != NULL && l->ix->uidnext > 0 ? l->ix->uidnext : 1);
 	take_index_words(l);
@@ -231,6 +233,7 @@ int mbox_box_list(struct mbox_box *box, const struct zone *zone, const struct di
 	while (ret == 0 && again)
 		ret = list_once(&l, &again, err);
 	box->index_used = l.ix != NULL;
+	box->gone = l.ix != NULL ? l.ix->count - l.known : 0;
 	free(l.told.words);
 	free(l.numbers);
 	return ret;

@@ -46,6 +46,7 @@ struct mbox_box {
 	uint32_t first_recent;
 	int64_t least_date; /* of all above 0; 0 if there is none */
 	bool index_used;    /* the index is of this file */
+	uint32_t gone;      /* messages of the index that are not in the file */
 };
 
 /* Takes the descriptor over. */

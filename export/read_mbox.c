@@ -403,6 +403,11 @@ static void report_state(struct mbox_reader *m, const struct dindex *ix)
 	if (ix != NULL && ix->repaired != NULL)
 		user_say(r, REPORT_WARNING, "index", box->path, "the server would mend: %s",
 		         ix->repaired);
+	if (box->gone != 0)
+		user_say(r, REPORT_WARNING, "index", box->path,
+		         "%" PRIu32 " messages that the index has are not in the file: another "
+		         "program has removed them, or the file is damaged",
+		         box->gone);
 	if (ix != NULL && !box->index_used)
 		user_say(r, REPORT_WARNING, "index", box->path,
 		         "the index is not of this file, and the server would begin it anew");
