@@ -283,6 +283,28 @@ void dreplay_track(struct dreplay *r)
 	r->counter = counter;
 }
 
+/* Modseqs have 63 bits (RFC 7162); what is more is damage, and as new as all else. */
+static void cap_modseqs(struct dreplay *r)
+{
+	struct dindex *ix = r->ix;
+	uint64_t *modseqs = r->store->modseqs, highest = 1;
+	bool wrong = ix->highestmodseq > INT64_MAX;
+
+	for (uint32_t i = 0; ix->has_modseqs && i < r->store->count; i++) {
+		wrong = wrong || modseqs[i] > INT64_MAX;
+		if (modseqs[i] > highest && modseqs[i] <= INT64_MAX)
+			highest = modseqs[i];
+	}
+	if (!wrong)
+		return;
+	dreplay_note(r, "a modseq that is too large");
+	if (ix->highestmodseq > INT64_MAX)
+		ix->highestmodseq = highest;
+	for (uint32_t i = 0; ix->has_modseqs && i < r->store->count; i++)
+		if (modseqs[i] > INT64_MAX)
+			modseqs[i] = ix->highestmodseq;
+}
+
 /* A place that the header of the "modseq" extension does not know yet. */
 static void finish_modseqs(struct dreplay *r, uint64_t log_modseq)
 {
@@ -302,6 +324,7 @@ static void finish_modseqs(struct dreplay *r, uint64_t log_modseq)
 	for (uint32_t i = 0; ix->has_modseqs && i < r->store->count; i++)
 		if (r->store->modseqs[i] == 0)
 			r->store->modseqs[i] = ix->highestmodseq;
+	cap_modseqs(r);
 }
 
 /* Opening and replaying. */

@@ -218,6 +218,15 @@ static const struct {
 	  V "intro modseq 16 8 8 0 0; ext-header 0 01000000000000000000000000000000; "
 	    "append 1 2; modseq 1 4000000000; append 3",
 	  "1/00@4000000000 2/00@2 3/00@4000000001 next 4 high 4000000001 v9" },
+	{ "a modseq that is too large",
+	  V "intro modseq 16 8 8 0 0; ext-header 0 01000000000000000000000000000000; "
+	    "append 1 2; flags 1 1 08 00 0; rec 2 0000000000000080; append 3",
+	  "1/08@3 2/00@4 3/00@4 next 4 high 4 v9 (a modseq that is too large)" },
+	{ "the counter is too large",
+	  V "intro modseq 16 8 8 0 0; ext-header 0 01000000000000000000000000000000; "
+	    "append 1 2; modseq 2 9223372036854775807; append 3",
+	  "1/00@2 2/00@9223372036854775807 3/00@9223372036854775807 next 4 "
+	  "high 9223372036854775807 v9 (a modseq that is too large)" },
 	{ "a modseq is not lowered",
 	  V "intro modseq 16 8 8 0 0; ext-header 0 01000000000000000000000000000000; "
 	    "append 1; modseq 1 9; modseq 1 4",
