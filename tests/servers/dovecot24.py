@@ -97,13 +97,29 @@ namespace inbox {{
 }}
 """
 
-# The store and the settings of a user; {home} is the same directory, seen from outside and from inside.
+# The store and the settings of a user; {home} is the same directory, seen from outside and from inside. Last, the kind
+# whose names it has, if that is another.
 KINDS = {
     "maildir++": ("maildir:{home}/Maildir", "mail_driver=maildir mail_path={home}/Maildir"),
     "fs": ("maildir:{home}/Maildir:LAYOUT=fs", "mail_driver=maildir mail_path={home}/Maildir mailbox_list_layout=fs"),
+    "maildir-list": ("maildir:{home}/Maildir:LAYOUT=index",
+                     "mail_driver=maildir mail_path={home}/Maildir mailbox_list_layout=index"),
     "sdbox": ("sdbox:{home}/sdbox", "mail_driver=sdbox mail_path={home}/sdbox"),
+    "sdbox-list": ("sdbox:{home}/sdbox:LAYOUT=index", "mail_driver=sdbox mail_path={home}/sdbox mailbox_list_layout=index"),
     "mdbox": ("mdbox:{home}/mdbox", "mail_driver=mdbox mail_path={home}/mdbox"),
+    "mdbox-list": ("mdbox:{home}/mdbox:LAYOUT=index", "mail_driver=mdbox mail_path={home}/mdbox mailbox_list_layout=index"),
     "mbox": ("mbox:{home}/mail:INBOX={home}/inbox", "mail_driver=mbox mail_path={home}/mail mail_inbox_path={home}/inbox"),
+    "mbox-plus": ("mbox:{home}/mail:LAYOUT=maildir++:SUBSCRIPTIONS=subs",
+                  "mail_driver=mbox mail_path={home}/mail mailbox_list_layout=maildir++ mailbox_subscriptions_filename=subs",
+                  "maildir++"),
+    "mbox-list": ("mbox:{home}/mail:LAYOUT=index", "mail_driver=mbox mail_path={home}/mail mailbox_list_layout=index"),
+}
+# What each driver does not hold.
+UNLIKE = {
+    "maildir": ("savedate", "noselect"),
+    "sdbox": ("savedate",),
+    "mdbox": (),
+    "mbox": ("savedate", "guid", "uidl", "uidl_order", "pop3-uidl", "pop3-size", "noselect"),
 }
 
 
@@ -138,7 +154,7 @@ class Dovecot24(Dovecot):
     def declare(self):
         self.accounts = {}
         with open(self.dir + "/users", "w") as f:
-            for kind, (store, settings) in KINDS.items():
+            for kind, (store, settings, *_) in KINDS.items():
                 home = "/home/" + kind.replace("+", "")
                 os.mkdir(self.dir + home, 0o700)
                 os.chown(self.dir + home, UID, GID)
@@ -164,27 +180,20 @@ class Opened(Use):
         fill.whole(cls.source, here.migrated())
         cls.before = snapshot.take(cls.source)
 
-    def opened(self, kind, unlike):
+    def opened(self, kind):
         account = self.server.accounts[kind]
+        store, _, *names = KINDS[kind]
         moving.move(self.source, account)
         self.server.log.set_mark()
         after = snapshot.take(account)
-        self.same(snapshot_in(kind, self.before), after, unlike)
+        self.same(snapshot_in(names[0] if names else kind, self.before), after, UNLIKE[store.split(":")[0]])
         self.same(after, snapshot.take(account))
         self.use(account, after)
         self.assertEqual(self.server.log.complaints(), [])
 
-    def test_maildir(self):
-        self.opened("maildir++", ("savedate", "noselect"))
 
-    def test_mbox(self):
-        self.opened("mbox", ("savedate", "guid", "uidl", "uidl_order", "pop3-uidl", "pop3-size", "noselect"))
-
-    def test_mdbox(self):
-        self.opened("mdbox", ())
-
-    def test_sdbox(self):
-        self.opened("sdbox", ("savedate",))
+for name in KINDS:
+    setattr(Opened, "test_" + name, lambda self, name=name: self.opened(name))
 
 
 if __name__ == "__main__":
