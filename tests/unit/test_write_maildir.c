@@ -608,6 +608,8 @@ END_TEST
 START_TEST(every_failure)
 {
 	wf.highestmodseq = 99; /* so that there is an index */
+	if (_i == 2)
+		wf.store = "maildir:%s/Maildir:LAYOUT=index";
 	ck_assert_uint_gt(writefix_every_failure(_i == 1 ? "Maildir/new" : NULL), 60);
 }
 END_TEST
@@ -616,6 +618,8 @@ END_TEST
 START_TEST(every_crash)
 {
 	wf.highestmodseq = 99;
+	if (_i == 2)
+		wf.store = "maildir:%s/Maildir:LAYOUT=index";
 	ck_assert_uint_gt(writefix_every_crash(_i == 1 ? "Maildir/new" : NULL), 60);
 }
 END_TEST
@@ -855,8 +859,8 @@ Suite *write_maildir_suite(void)
 	tcase_add_loop_test(tc, no_links, 0, 4);
 	tcase_add_loop_test(tc, index_files, 0, ARRAY_SIZE(indexes));
 	tcase_add_test(tc, no_index);
-	tcase_add_loop_test(tc, every_failure, 0, 2);
-	tcase_add_loop_test(tc, every_crash, 0, 2);
+	tcase_add_loop_test(tc, every_failure, 0, 3);
+	tcase_add_loop_test(tc, every_crash, 0, 3);
 	tcase_add_loop_test(tc, mail_into_the_undone, 0, 2);
 	tcase_add_test(tc, odd_leftovers);
 	tcase_add_test(tc, many_messages);

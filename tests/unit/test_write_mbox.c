@@ -359,6 +359,7 @@ static const char *const stores[] = {
 	"mbox:%s/box:INBOX=%s/var/joe:INDEX=%s/i:TZ=UTC",
 	"mbox:%s/box:LAYOUT=maildir++:INBOX=%s/var/joe:TZ=UTC",
 	"mbox:%s/box:DIRNAME=x:INDEX=%s/i:CONTROL=%s/c:TZ=UTC",
+	"mbox:%s/box:LAYOUT=index:TZ=UTC",
 };
 
 START_TEST(every_failure)
