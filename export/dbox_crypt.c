@@ -22,8 +22,9 @@ static void look_at(struct encrypted *e, struct dbox_reader *d, struct dbox_file
 	dbox_message_release(&m);
 }
 
-static void look_at_folder(struct encrypted *e, struct dbox_reader *d, const struct user_folder *f)
+static void look(struct encrypted *e, struct user_reader *r, const struct user_folder *f)
 {
+	struct dbox_reader *d = (struct dbox_reader *)r;
 	struct dbox_files *files;
 	struct mbx_err ignored;
 	struct dindex *ix;
@@ -39,35 +40,12 @@ static void look_at_folder(struct encrypted *e, struct dbox_reader *d, const str
 	dindex_free(ix);
 }
 
-static void look(struct encrypted *e, struct dbox_reader *d)
-{
-	const struct user_reader *r = &d->base;
-
-	for (size_t i = 0; i < r->folder_count && !encrypted_enough(e); i++) {
-		const struct user_folder *f = &r->folders[i];
-
-		if (!f->noselect && selection_wants_box(r->opts.select, f->path, f->special_use))
-			look_at_folder(e, d, f);
-	}
-}
-
 int dbox_look_encrypted(struct dbox_reader *d, struct mbx_err *err)
 {
-	struct encrypted e = { .all = false };
-	bool found;
-
-	if (d->base.store->carry_encrypted)
-		return 0;
-	look(&e, d);
-	found = e.count != 0;
-	encrypted_release(&e);
-	return found ? dbox_refuse_encrypted(d, err) : 0;
+	return encrypted_look(&d->base, look, err);
 }
 
 int dbox_refuse_encrypted(struct dbox_reader *d, struct mbx_err *err)
 {
-	struct encrypted e = { .all = true };
-
-	look(&e, d);
-	return encrypted_refuse(&e, err);
+	return encrypted_refuse(&d->base, look, err);
 }

@@ -171,7 +171,6 @@ static void find_others(const struct dbox_reader *d, struct others *o)
 	struct mbx_err err;
 	struct tree alt;
 
-	o->count = 0;
 	count_others(d, &d->dir, o);
 	tree_init(&alt);
 	if (d->dbox->alt.fd >= 0 && tree_open_sub(&d->dbox->alt, rel, &alt, &err) == 1)

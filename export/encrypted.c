@@ -55,26 +55,47 @@ void encrypted_note(struct encrypted *e, struct buf *keys)
 		note_key(e, key);
 }
 
-void encrypted_release(struct encrypted *e)
+static void release(struct encrypted *e)
 {
 	for (size_t i = 0; i < e->key_count; i++)
 		free(e->keys[i]);
-	memset(e, 0, sizeof(*e));
 }
 
-int encrypted_refuse(struct encrypted *e, struct mbx_err *err)
+static void look_at_folders(struct encrypted *e, struct user_reader *r, encrypted_look_fn *look)
 {
+	for (size_t i = 0; i < r->folder_count && !encrypted_enough(e); i++) {
+		const struct user_folder *f = &r->folders[i];
+
+		if (!f->noselect && selection_wants_box(r->opts.select, f->path, f->special_use))
+			look(e, r, f);
+	}
+}
+
+int encrypted_look(struct user_reader *r, encrypted_look_fn *look, struct mbx_err *err)
+{
+	struct encrypted e = { .all = false };
+
+	if (!r->store->carry_encrypted)
+		look_at_folders(&e, r, look);
+	release(&e);
+	return e.count != 0 ? encrypted_refuse(r, look, err) : 0;
+}
+
+int encrypted_refuse(struct user_reader *r, encrypted_look_fn *look, struct mbx_err *err)
+{
+	struct encrypted e = { .all = true };
 	struct buf keys;
 
+	look_at_folders(&e, r, look);
 	buf_init(&keys);
-	for (size_t i = 0; i < e->key_count; i++)
-		buf_printf(&keys, " %s", e->keys[i]);
+	for (size_t i = 0; i < e.key_count; i++)
+		buf_printf(&keys, " %s", e.keys[i]);
 	(void)mbx_fail_code(err, ERR_USER, MBX_NOPERM,
 	                    "%" PRIu64
 	                    " messages are encrypted by mail_crypt, for the keys%s%s; " KEEP,
-	                    e->count, buf_str(&keys), e->more_keys ? " and others" : "");
+	                    e.count, buf_str(&keys), e.more_keys ? " and others" : "");
 	buf_release(&keys);
-	encrypted_release(e);
+	release(&e);
 	return -1;
 }
 

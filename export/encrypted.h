@@ -1,6 +1,7 @@
 #ifndef MBX_ENCRYPTED_H
 #define MBX_ENCRYPTED_H
 
+#include "export/user_source.h"
 #include "export/user_store.h"
 #include "format/base/buf.h"
 #include "format/store_spec.h"
@@ -39,9 +40,16 @@ bool encrypted_is_sample(size_t i, size_t count);
 bool encrypted_enough(const struct encrypted *e);
 /* Counts a message that is encrypted; keys as mailcrypt_keys() has them. */
 void encrypted_note(struct encrypted *e, struct buf *keys);
-void encrypted_release(struct encrypted *e);
-/* All are counted: fails the user. Releases e. Always -1. */
-int encrypted_refuse(struct encrypted *e, struct mbx_err *err);
+
+/* Looks at one folder, until it is enough. */
+typedef void encrypted_look_fn(struct encrypted *e, struct user_reader *r,
+                               const struct user_folder *f);
+
+/* Fails the user if some of the messages that are wanted are encrypted, as far as samples tell. 0
+ * or -1. */
+int encrypted_look(struct user_reader *r, encrypted_look_fn *look, struct mbx_err *err);
+/* There are some: counts them all, and fails the user. Always -1. */
+int encrypted_refuse(struct user_reader *r, encrypted_look_fn *look, struct mbx_err *err);
 
 /* The stored bytes in hand are encrypted, and not to be carried. Fails the user; always -1. */
 int encrypted_refuse_one(const void *data, size_t len, struct mbx_err *err);

@@ -91,38 +91,20 @@ static void look_below(struct encrypted *e, const struct tree *box, const char *
 	free(l.files);
 }
 
-static void look(struct maildir_reader *r, struct encrypted *e)
+static void look(struct encrypted *e, struct user_reader *r, const struct user_folder *f)
 {
-	const struct user_reader *u = &r->base;
+	struct mbx_err ignored;
+	struct tree box;
 
-	for (size_t i = 0; i < u->folder_count && !encrypted_enough(e); i++) {
-		const struct user_folder *f = &u->folders[i];
-		struct mbx_err ignored;
-		struct tree box;
-
-		if (f->noselect || !selection_wants_box(u->opts.select, f->path, f->special_use))
-			continue;
-		if (tree_open_sub(maildir_base_of(r, f), f->rel, &box, &ignored) == 1) {
-			look_below(e, &box, "new");
-			look_below(e, &box, "cur");
-		}
-		tree_release(&box);
+	if (tree_open_sub(maildir_base_of((struct maildir_reader *)r, f), f->rel, &box, &ignored) ==
+	    1) {
+		look_below(e, &box, "new");
+		look_below(e, &box, "cur");
 	}
+	tree_release(&box);
 }
 
 int maildir_look_encrypted(struct maildir_reader *r, struct mbx_err *err)
 {
-	struct encrypted e = { .all = false };
-	bool found;
-
-	if (r->base.store->carry_encrypted)
-		return 0;
-	look(r, &e);
-	found = e.count != 0;
-	encrypted_release(&e);
-	if (!found)
-		return 0;
-	e.all = true;
-	look(r, &e);
-	return encrypted_refuse(&e, err);
+	return encrypted_look(&r->base, look, err);
 }
